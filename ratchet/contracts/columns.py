@@ -1,0 +1,167 @@
+"""The system columns of the stored tables, and their schemas.
+
+Every row of ``landed``, ``labels``, ``accepted`` and ``quarantine`` carries its provenance and both
+of its times. Payload columns (the declared features) follow them under their own names, typed
+``float64`` (number) or ``string`` (category). A missing number is null in storage, never NaN.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEY = "_key"  # string: the row's key; several key columns are joined by "|"
+EVENT = "_event"  # int64 tick: when it happened
+KNOWN = "_known"  # int64 tick: when it could be known
+WINDOW = "_window"  # int32: index of the window in which it became known; the partition
+SOURCE = "_source"  # string: the landing zone it came from
+OBJECT = "_object"  # string: SHA-256 of the object's bytes
+ROW = "_row"  # int64: row number inside the object, from 0
+LABEL = "_label"  # float64: class index or regression target
+PROVENANCE = (KEY, EVENT, KNOWN, WINDOW, SOURCE, OBJECT, ROW)
+
+LANDED = "landed"
+LABELS = "labels"
+ACCEPTED = "accepted"
+QUARANTINE = "quarantine"
+OBJECTS = "objects"
+DECISIONS = "decisions"
+PREDICTIONS = "predictions"
+FEEDBACK = "feedback"
+INCIDENTS = "incidents"
+
+
+def provenance_schema() -> pa.Schema:
+    """Arrow schema of the system columns that start each row."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field(KEY, pa.string(), nullable=False),
+            pa.field(EVENT, pa.int64(), nullable=False),
+            pa.field(KNOWN, pa.int64(), nullable=False),
+            pa.field(WINDOW, pa.int32(), nullable=False),
+            pa.field(SOURCE, pa.string(), nullable=False),
+            pa.field(OBJECT, pa.string(), nullable=False),
+            pa.field(ROW, pa.int64(), nullable=False),
+        ]
+    )
+
+
+def rows_schema(features: dict[str, str]) -> pa.Schema:
+    """Schema of ``landed`` and ``accepted``: provenance, then one column a feature.
+
+    Args:
+        features: column name to ``number`` or ``category``, in declared order.
+    """
+    import pyarrow as pa
+
+    kinds = {"number": pa.float64(), "category": pa.string()}
+    schema = provenance_schema()
+    for name, kind in features.items():
+        schema = schema.append(pa.field(name, kinds[kind]))
+    return schema
+
+
+def labels_schema() -> pa.Schema:
+    """Schema of ``labels``: provenance and the encoded label."""
+    import pyarrow as pa
+
+    return provenance_schema().append(pa.field(LABEL, pa.float64(), nullable=False))
+
+
+def quarantine_schema() -> pa.Schema:
+    """Schema of ``quarantine``: one line a blocked row or object, or an action of a person on an entry.
+
+    ``entry`` groups what was blocked together (one window, one cause). ``status`` is
+    ``quarantined``, ``released`` or ``discarded``; the newest status of an entry counts.
+    ``payload`` is the row as JSON, so that rows which fit no schema are kept whole too.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("entry", pa.string()),
+            ("status", pa.string()),
+            ("kind", pa.string()),  # object | batch | row | label
+            ("check", pa.string()),
+            ("reason", pa.string()),
+            ("evidence", pa.string()),  # JSON of one Evidence
+            (KEY, pa.string()),
+            (EVENT, pa.int64()),
+            (KNOWN, pa.int64()),
+            pa.field(WINDOW, pa.int32(), nullable=False),  # the window whose cycle blocked it
+            (SOURCE, pa.string()),
+            (OBJECT, pa.string()),
+            (ROW, pa.int64()),
+            ("object_key", pa.string()),
+            ("payload", pa.string()),
+            ("by", pa.string()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def objects_schema() -> pa.Schema:
+    """Schema of ``objects``: one line for each object that was looked at, and what became of it."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("source", pa.string()),
+            ("object_key", pa.string()),
+            ("etag", pa.string()),
+            ("sha256", pa.string()),
+            ("size", pa.int64()),
+            ("arrived", pa.timestamp("us", tz="UTC")),
+            ("role", pa.string()),  # features | labels
+            ("status", pa.string()),  # landed | duplicate | quarantined
+            ("rows", pa.int64()),
+            ("reason", pa.string()),
+            pa.field(WINDOW, pa.int32(), nullable=False),  # the window whose cycle took it in
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def decisions_schema() -> pa.Schema:
+    """Schema of ``decisions``: ``phase`` is ``intent`` or ``done``; ``document`` is the Decision as JSON."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("pipeline", pa.string()),
+            ("kind", pa.string()),  # cycle | rollback
+            ("phase", pa.string()),
+            pa.field(WINDOW, pa.int32(), nullable=False),
+            ("window_label", pa.string()),
+            ("cycle_key", pa.string()),
+            ("definition_digest", pa.string()),
+            ("outcome", pa.string()),
+            ("champion_before", pa.int64()),
+            ("champion_after", pa.int64()),
+            ("document", pa.string()),
+            ("by", pa.string()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def incidents_schema() -> pa.Schema:
+    """Schema of ``incidents``: a structured record of anything blocked, rolled back or broken."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("pipeline", pa.string()),
+            pa.field(WINDOW, pa.int32(), nullable=False),
+            ("kind", pa.string()),
+            ("summary", pa.string()),
+            ("document", pa.string()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )

@@ -1,0 +1,129 @@
+"""What a model was made from, and what a cycle concluded.
+
+A training set is a query, never a file: (table versions, window, as-of, recipe). :class:`Lineage`
+holds that query and the digests of its answer, so that anyone can rebuild it years later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from ratchet.contracts.evidence import Evidence
+
+Outcome = Literal["promoted", "held", "blocked", "no_data", "error"]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, no NaN: the same value always gives the same text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of a value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Everything that decides a model's bytes. Times are ticks; ``[train_from, train_before)``.
+
+    ``train_from`` is None for all history. ``parent`` is the champion's version when the candidate
+    was trained, or None.
+    """
+
+    pipeline: str
+    window: str
+    as_of: int
+    recipe: Mapping[str, Any]
+    seed: int
+    threads: int
+    accepted_version: int
+    labels_version: int
+    train_from: int | None
+    train_before: int
+    rows: int
+    data_digest: str
+    definition_digest: str
+    code_digest: str
+    parent: int | None
+    model_digest: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON-serialisable dict."""
+        return {**asdict(self), "recipe": dict(self.recipe)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Lineage:
+        """The inverse of :meth:`as_json`; unknown keys of newer releases are ignored."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in value.items() if k in known})
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a cycle concluded and why.
+
+    ``seconds`` (stage to wall seconds), ``peak_mib``, ``run_id`` and ``links`` describe one
+    execution; all other fields are the same whenever the same cycle is replayed, and
+    :attr:`digest` covers just those.
+    """
+
+    pipeline: str
+    window: str
+    window_index: int
+    as_of: int
+    cycle_key: str
+    definition_digest: str
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
+    rows_in: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    labels_in: int = 0
+    labels_quarantined: int = 0
+    drift: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str | None = None
+    recipe_losses: Mapping[str, float] = field(default_factory=dict)  # on this cycle's holdout
+    candidate: Mapping[str, float] = field(default_factory=dict)  # metric to value, on the holdout
+    champion: Mapping[str, float] = field(default_factory=dict)
+    champion_before: int | None = None
+    champion_after: int | None = None
+    lineage: Lineage | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_mib: float = 0.0
+    run_id: str | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON-serialisable dict."""
+        out = {f.name: getattr(self, f.name) for f in fields(self)}
+        out["evidence"] = [e.as_json() for e in self.evidence]
+        out["lineage"] = self.lineage.as_json() if self.lineage else None
+        out["reasons"] = list(self.reasons)
+        return out
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Decision:
+        """The inverse of :meth:`as_json`; unknown keys of newer releases are ignored."""
+        known = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in value.items() if k in known}
+        kept["evidence"] = tuple(Evidence.from_json(e) for e in kept.get("evidence", ()))
+        kept["lineage"] = Lineage.from_json(kept["lineage"]) if kept.get("lineage") else None
+        kept["reasons"] = tuple(kept.get("reasons", ()))
+        return cls(**kept)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that must not differ between two executions of one cycle."""
+        volatile = ("seconds", "peak_mib", "run_id", "links")
+        return digest_of({k: v for k, v in self.as_json().items() if k not in volatile})
+
+
+def cycle_key(pipeline: str, window_index: int, definition_digest: str) -> str:
+    """The idempotence key of one cycle: the same text for the same (pipeline, window, definition)."""
+    return f"{pipeline}/{window_index}/{definition_digest[:16]}"

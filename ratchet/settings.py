@@ -1,0 +1,79 @@
+"""The one reader of the environment. Every setting has a safe default for one machine.
+
+>>> Settings().root                                                   # doctest: +SKIP
+PosixPath('.ratchet')
+
+Prefix every variable with ``RATCHET_``: ``RATCHET_ROOT=/data/ratchet ratchet status``.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Read by the dependencies when they are imported; telemetry stays off unless somebody sets it.
+_DEPENDENCY_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",  # it takes about 20 s, its default
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP threads are ruinous on shared cores
+}
+
+
+class Settings(BaseSettings):
+    """Where things are on this machine.
+
+    Attributes:
+        home: the project directory, which holds ``pipelines/`` and ``expectations/``.
+        root: where tables are kept: a directory or ``s3://bucket/prefix``.
+        state: a local directory for MLflow's database, artifacts, Prefect's home and locks.
+        mlflow_uri: tracking and registry server; empty for SQLite below ``state``.
+        s3_endpoint: another S3 server than Amazon's.
+        s3_access_key, s3_secret_key: credentials; left out, boto3's own chain finds them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RATCHET_", extra="ignore", frozen=True)
+
+    home: Path = Path()
+    root: str = ".ratchet/tables"
+    state: Path = Path(".ratchet")
+    mlflow_uri: str = ""
+    s3_endpoint: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key: str | None = None
+    s3_secret_key: SecretStr | None = None
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking and registry address."""
+        return self.mlflow_uri or f"sqlite:///{(self.state / 'mlflow.db').resolve()}"
+
+    @property
+    def pipelines(self) -> Path:
+        """The directory of pipeline definitions."""
+        return self.home / "pipelines"
+
+    def root_of(self, pipeline: str) -> str:
+        """Where the tables of one pipeline are."""
+        return f"{self.root.rstrip('/')}/{pipeline}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def prepare_environment() -> None:
+    """Set the defaults that the dependencies read at import. Call it before importing any of them."""
+    for name, value in _DEPENDENCY_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str((settings().state / "prefect").resolve()))
