@@ -73,7 +73,7 @@ def settings() -> Settings:
 
 
 def prepare_environment() -> None:
-    """Set the defaults that the dependencies read at import. Call it before importing any of them."""
+    """Set the defaults that the dependencies read at import; call it before importing them."""
     for name, value in _DEPENDENCY_DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str((settings().state / "prefect").resolve()))

@@ -105,7 +105,9 @@ class Validate(_Part):
     max_quarantined_share: Share = 0.05  # more failing rows than this block the whole batch
     max_unseen_share: Share = 0.2  # rows of one feature whose category the champion never saw
     min_rows: int = Field(default=50, ge=1)
-    max_skill_loss: Share = 0.75  # new labels on which the champion loses more of its skill: blocked
+    max_skill_loss: Share = (
+        0.75  # new labels on which the champion loses more of its skill: blocked
+    )
 
 
 class Recipe(_Part):
@@ -130,7 +132,9 @@ class Train(_Part):
     seed: int = Field(default=20130101, ge=0, lt=2**31)
     threads: int = Field(default=2, ge=1, le=256)  # part of the lineage: it decides the bytes
     min_rows: int = Field(default=500, ge=1)
-    holdout_windows: int = Field(default=1, ge=1, le=52)  # newest labelled windows, never trained on
+    holdout_windows: int = Field(
+        default=1, ge=1, le=52
+    )  # newest labelled windows, never trained on
     max_categories: int = Field(default=1000, ge=2, le=100_000)
 
 
@@ -139,7 +143,9 @@ class Drift(_Part):
 
     sample: int = Field(default=5000, ge=100, le=10_000)
     column_distance: Share = 0.1  # Jensen-Shannon distance from which a column counts as moved
-    importance_share: Share = 0.3  # moved columns that carry this share of the champion's gain: WARN
+    importance_share: Share = (
+        0.3  # moved columns that carry this share of the champion's gain: WARN
+    )
 
 
 class Gate(_Part):
@@ -179,12 +185,16 @@ class Definition(_Part):
             raise ValueError(f"recipes: names must differ, found {names}")
         system = [f for f in self.features if f.startswith("_")]
         if system:
-            raise ValueError(f"features: names that start with '_' are Ratchet's own, found {system}")
+            raise ValueError(
+                f"features: names that start with '_' are Ratchet's own, found {system}"
+            )
         unknown = [s for s in self.gate.slices if s not in self.features]
         if unknown:
             raise ValueError(f"gate.slices: not among the features: {unknown}")
         if self.label.column in self.features:
-            raise ValueError(f"features: {self.label.column!r} is the label, it cannot be a feature")
+            raise ValueError(
+                f"features: {self.label.column!r} is the label, it cannot be a feature"
+            )
         if self.label.known_column in self.features:
             raise ValueError(f"features: {self.label.known_column!r} is known only with the label")
         if self.source.labels is not None and not self.source.key:

@@ -213,7 +213,9 @@ class Registry(Protocol):
             ModelError: an earlier attempt registered other bytes for this cycle.
         """
 
-    def describe(self, pipeline: str, version: int, description: str, tags: Mapping[str, str]) -> None:
+    def describe(
+        self, pipeline: str, version: int, description: str, tags: Mapping[str, str]
+    ) -> None:
         """Replace the version's description (Markdown) and set tags."""
 
     def versions(self, pipeline: str) -> list[ModelVersion]:
@@ -249,5 +251,3 @@ class Registry(Protocol):
         Raises:
             NotFound: no such artifact.
         """
-
-
