@@ -1,4 +1,4 @@
-"""A model as it is stored, shown and served: XGBoost's own UBJ, a JSON manifest, a reference sample.
+"""A model as stored, shown and served: XGBoost's own UBJ, a JSON manifest, a reference sample.
 
 Nothing is ever unpickled. The manifest carries the digests of the other files; the digest of the
 manifest (:attr:`Bundle.digest`) is what the registry records and checks before anything is parsed.
@@ -89,7 +89,7 @@ class Manifest:
             return cls(
                 objective=value["objective"],
                 classes=tuple(value["classes"]),
-                features={name: kind for name, kind in value["features"]},
+                features=dict(value["features"]),
                 categories={k: tuple(v) for k, v in value["categories"].items()},
                 gains=value["gains"],
                 lineage=Lineage.from_json(value["lineage"]),

@@ -29,7 +29,7 @@ _UNITS = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 @dataclass(frozen=True)
 class Clock:
-    """How a stream counts time: ``timestamp`` (microseconds, UTC) or ``integer`` (its own units)."""
+    """How a stream counts: ``timestamp`` (microseconds, UTC) or ``integer`` (its own units)."""
 
     kind: ClockKind
 
@@ -84,7 +84,7 @@ class Clock:
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A half-open slice ``[start, end)`` of event time, in ticks; ``index`` counts from the origin."""
+    """A half-open slice ``[start, end)`` of event time (ticks); ``index`` counts from origin."""
 
     index: int
     start: int
@@ -96,7 +96,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Cuts event time into windows of one ``length`` (ticks), the window 0 starting at ``origin``."""
+    """Cuts event time into windows of one ``length`` (ticks); window 0 starts at ``origin``."""
 
     clock: Clock
     origin: int

@@ -73,7 +73,7 @@ def labels_schema() -> pa.Schema:
 
 
 def quarantine_schema() -> pa.Schema:
-    """Schema of ``quarantine``: one line a blocked row or object, or an action of a person on an entry.
+    """Schema of ``quarantine``: a line for each blocked row or object, and for each action on them.
 
     ``entry`` groups what was blocked together (one window, one cause). ``status`` is
     ``quarantined``, ``released`` or ``discarded``; the newest status of an entry counts.
@@ -127,7 +127,7 @@ def objects_schema() -> pa.Schema:
 
 
 def decisions_schema() -> pa.Schema:
-    """Schema of ``decisions``: ``phase`` is ``intent`` or ``done``; ``document`` is the Decision as JSON."""
+    """Schema of ``decisions``: ``phase`` is ``intent`` or ``done``; ``document`` the Decision."""
     import pyarrow as pa
 
     return pa.schema(

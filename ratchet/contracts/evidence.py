@@ -74,5 +74,5 @@ class Evidence:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The most severe verdict; INCONCLUSIVE when there is none, because no evidence never passes."""
+    """The most severe verdict; INCONCLUSIVE for none, because no evidence never passes."""
     return max(verdicts, key=lambda v: v.severity, default=Verdict.INCONCLUSIVE)

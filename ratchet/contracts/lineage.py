@@ -125,5 +125,5 @@ class Decision:
 
 
 def cycle_key(pipeline: str, window_index: int, definition_digest: str) -> str:
-    """The idempotence key of one cycle: the same text for the same (pipeline, window, definition)."""
+    """The idempotence key of one cycle, from (pipeline, window, definition)."""
     return f"{pipeline}/{window_index}/{definition_digest[:16]}"

@@ -36,7 +36,7 @@ class LandingZone(Protocol):
         """The zone's address, without credentials; goes into ``_source``."""
 
     def list(self) -> tuple[list[ObjectRef], list[tuple[str, str]]]:
-        """Objects sorted by key, and (shown key, reason) of entries with an unsafe key.
+        """Objects sorted by key, and (shown key, reason) of each unsafe key.
 
         Raises:
             StorageError: the zone cannot be reached.
@@ -64,7 +64,7 @@ class Append:
 class Tables(Protocol):
     """Versioned tables with atomic, idempotent appends (Delta Lake).
 
-    Tables are partitioned by ``_window``. A table that was never written has version -1 and no rows.
+    Tables are partitioned by ``_window``. A table never written has version -1 and no rows.
     """
 
     def append(self, append: Append) -> int:
@@ -138,7 +138,7 @@ class SuiteRunner(Protocol):
     """Runs an expectation suite (Great Expectations) on a frame."""
 
     def run(self, suite: Mapping[str, Any], frame: pd.DataFrame) -> list[ExpectationResult]:
-        """One result per expectation, in the suite's order; a broken check is a result, not a raise.
+        """One result per expectation, in the suite's order; a broken check is a result too.
 
         Raises:
             DefinitionError: the suite itself is wrong (unknown expectation or argument).
@@ -207,7 +207,7 @@ class Registry(Protocol):
         tags: Mapping[str, str],
         description: str,
     ) -> ModelVersion:
-        """Store the bundle and register it; the version of an earlier attempt at this cycle is reused.
+        """Store the bundle and register it; an earlier attempt's version is reused.
 
         Raises:
             ModelError: an earlier attempt registered other bytes for this cycle.
