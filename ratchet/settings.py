@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         return self.mlflow_uri or f"sqlite:///{(self.state / 'mlflow.db').resolve()}"
 
     @property
+    def artifact_root(self) -> Path:
+        """Where MLflow keeps artifacts when no server does it."""
+        return (self.state / "artifacts").resolve()
+
+    @property
     def pipelines(self) -> Path:
         """The directory of pipeline definitions."""
         return self.home / "pipelines"
@@ -77,3 +82,15 @@ def prepare_environment() -> None:
     for name, value in _DEPENDENCY_DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str((settings().state / "prefect").resolve()))
+
+
+def quiet_logs() -> None:
+    """Keep Prefect's and MLflow's own logs off the terminal of a command, unless asked for."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
+
+
+def mlflow_ui_environment() -> dict[str, str]:
+    """The environment of a local MLflow server: no telemetry, no job workers."""
+    prepare_environment()
+    return {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

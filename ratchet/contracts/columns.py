@@ -23,6 +23,7 @@ LABEL = "_label"  # float64: class index or regression target
 PROVENANCE = (KEY, EVENT, KNOWN, WINDOW, SOURCE, OBJECT, ROW)
 
 LANDED = "landed"
+LANDED_LABELS = "landed_labels"  # labels as they arrived; LABELS holds those that were accepted
 LABELS = "labels"
 ACCEPTED = "accepted"
 QUARANTINE = "quarantine"

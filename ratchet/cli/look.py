@@ -1,0 +1,127 @@
+"""``ratchet status``, ``explain`` and ``report``: what happened, and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def only_pipeline(name: str | None) -> str:
+    """The pipeline named, or the only one there is."""
+    from ratchet.settings import settings
+
+    if name:
+        return name
+    known = sorted(p.stem for p in settings().pipelines.glob("*.toml"))
+    if len(known) == 1:
+        return known[0]
+    raise click.UsageError(f"name a pipeline with -p: found {known or 'none'}")
+
+
+@click.command()
+@click.option("-p", "--pipeline", help="Left out: every pipeline.")
+@click.option("--json", "as_json", is_flag=True)
+def status(pipeline: str | None, as_json: bool) -> None:
+    """What serves, since when, and how the last cycles ended."""
+    from ratchet.settings import settings
+
+    names = [pipeline] if pipeline else sorted(p.stem for p in settings().pipelines.glob("*.toml"))
+    found = [_status(name) for name in names]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    if not found:
+        click.echo("No pipeline yet. Write one with 'ratchet init FILE --label COLUMN'.")
+    for one in found:
+        _show_status(one)
+
+
+def _status(name: str) -> dict[str, Any]:
+    from tasks import decisions, quarantine
+    from tasks.workspace import open_workspace
+
+    workspace = open_workspace(name)
+    made = decisions.done(workspace)
+    promotions = [d for d in made if d.champion_after != d.champion_before]
+    last = promotions[-1] if promotions else None
+    return {
+        "pipeline": name,
+        "windows": len({d.window_index for d in made}),
+        "newest": made[-1].window if made else None,
+        "outcomes": dict(Counter(d.outcome for d in made)),
+        "champion": last.champion_after if last else None,
+        "champion_since": last.window if last else None,
+        "champion_metrics": dict(last.candidate) if last else {},
+        "rows_accepted": sum(d.accepted for d in made),
+        "rows_quarantined": sum(d.quarantined for d in made),
+        "open_quarantine": len(quarantine.entries(workspace, only_open=True)),
+        "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
+    }
+
+
+def _show_status(one: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from ratchet.cli.screen import primary
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{one['pipeline']}[/]")
+    if one["champion"]:
+        metric = primary(one["champion_metrics"])
+        since = one["champion_since"]
+        console.print(f"  champion    version {one['champion']} since window {since} {metric}")
+    else:
+        console.print("  champion    none yet")
+    outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items()) or "none"
+    console.print(f"  windows     {one['windows']} decided, newest {one['newest']}: {outcomes}")
+    rows, out = one["rows_accepted"], one["rows_quarantined"]
+    console.print(f"  rows        {rows:,} accepted, {out:,} quarantined")
+    console.print(f"  quarantine  {one['open_quarantine']} entries wait for a person")
+    console.print(f"  bill        {one['seconds']:,} s of wall time")
+
+
+@click.command()
+@click.argument("what")
+@click.option("-p", "--pipeline")
+@click.option("--replay", help="Look into a replay of this name.")
+@click.option("--json", "as_json", is_flag=True)
+def explain(what: str, pipeline: str | None, replay: str | None, as_json: bool) -> None:
+    """Why was WHAT (a window, or a model version) blocked, trained or promoted?"""
+    from ratchet.register import describe
+    from tasks import decisions
+    from tasks.workspace import open_workspace
+
+    decision = decisions.find(open_workspace(only_pipeline(pipeline), replay), what)
+    if as_json:
+        click.echo(json.dumps(decision.as_json()))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(describe(decision)))
+
+
+@click.command()
+@click.argument("what")
+@click.option("-p", "--pipeline")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write the page.")
+def report(what: str, pipeline: str | None, out: Path | None) -> None:
+    """Write the drift report of WHAT (a window or a version) as one HTML page."""
+    from ratchet.errors import NotFound
+    from tasks import decisions
+    from tasks.register import REPORT_HTML
+    from tasks.workspace import open_workspace
+
+    workspace = open_workspace(only_pipeline(pipeline))
+    decision = decisions.find(workspace, what)
+    if not decision.run_id or "verdict" not in decision.drift:
+        raise NotFound(f"{decision.window}: no drift report, because the cycle did not reach it")
+    page = workspace.registry.artifact(decision.run_id, REPORT_HTML)
+    out = out or workspace.settings.state / "reports" / f"{workspace.name}-{decision.window}.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(page)
+    click.echo(f"Open {out.resolve()} in a browser.")

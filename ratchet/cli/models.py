@@ -1,0 +1,66 @@
+"""``ratchet rollback``, ``verify`` and ``ui``: the models and their registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import click
+
+from ratchet.cli.look import only_pipeline
+from ratchet.cli.screen import quiet_prefect
+
+
+@click.command()
+@click.option("-p", "--pipeline")
+@click.option("--to", "version", type=int, help="Left out: the champion before this one.")
+@click.option("--by", required=True, help="Who decides; recorded.")
+@click.option("--reason", required=True, help="Why; recorded.")
+def rollback(pipeline: str | None, version: int | None, by: str, reason: str) -> None:
+    """Put an earlier champion back, after proving that it loads and predicts."""
+    quiet_prefect()
+    from tasks.rollback import rollback as put_back
+    from tasks.workspace import open_workspace
+
+    decision = put_back(open_workspace(only_pipeline(pipeline)), version, by=by, reason=reason)
+    click.echo(f"Champion: version {decision.champion_before} -> {decision.champion_after}.")
+
+
+@click.command()
+@click.argument("version", type=int)
+@click.option("-p", "--pipeline")
+@click.option("--json", "as_json", is_flag=True)
+def verify(version: int, pipeline: str | None, as_json: bool) -> None:
+    """Rebuild VERSION from its lineage: same rows, same bytes?"""
+    from tasks.verify import verify as rebuild
+    from tasks.workspace import open_workspace
+
+    evidence = rebuild(open_workspace(only_pipeline(pipeline)), version)
+    if as_json:
+        click.echo(json.dumps([e.as_json() for e in evidence]))
+    else:
+        for one in evidence:
+            click.echo(f"  {one.verdict:<6} {one.check:<18} {one.arithmetic}")
+    if not all(e.verdict.lets_through for e in evidence):
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+def ui(port: int) -> None:
+    """Serve the MLflow UI of this project on loopback, until interrupted."""
+    from ratchet.settings import mlflow_ui_environment, settings
+
+    where = settings()
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", where.tracking_uri, "--workers", "1"),
+        *("--default-artifact-root", where.artifact_root.as_uri()),
+        *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
+    ]
+    click.echo(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    try:
+        subprocess.run(command, env=mlflow_ui_environment(), check=False)  # noqa: S603
+    except KeyboardInterrupt:
+        click.echo("stopped")

@@ -1,0 +1,94 @@
+"""``ratchet retrain`` and ``ratchet backfill``: run the loop."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from ratchet.cli.screen import DecisionPrinter, quiet_prefect, summary
+
+if TYPE_CHECKING:
+    from ratchet.contracts.lineage import Decision
+
+
+@click.command()
+@click.argument("pipeline")
+@click.argument("window", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the decision as one JSON object.")
+def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
+    """Run one cycle of PIPELINE: WINDOW (any time inside it), by default the newest complete one."""
+    quiet_prefect()
+    from flows.retrain import retrain as flow
+    from tasks.progress import listening
+
+    made: list[Decision] = []
+    with listening(made.append):
+        flow(pipeline, window)
+    for decision in made:
+        if as_json:
+            click.echo(json.dumps(decision.as_json()))
+        else:
+            DecisionPrinter(total=1).show(decision)
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--from", "start", help="First time (inclusive); default: the first that landed.")
+@click.option("--to", "end", help="Last time (exclusive); default: the newest complete window.")
+@click.option("--replay", "replaying", is_flag=True, help="As-of each window, in isolation.")
+@click.option("--name", help="Name of the replay; running the same name again resumes it.")
+@click.option("--dry-run", is_flag=True, help="Say which windows would run, and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a window, on stdout.")
+def backfill(
+    pipeline: str,
+    start: str | None,
+    end: str | None,
+    replaying: bool,
+    name: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run every undecided window of PIPELINE, in order."""
+    if name and not replaying:
+        raise click.UsageError("--name names a replay: add --replay")
+    replay = (name or "default") if replaying else None
+    run_backfill(pipeline, start, end, replay, dry_run=dry_run, as_json=as_json)
+
+
+def run_backfill(
+    pipeline: str,
+    start: str | None,
+    end: str | None,
+    replay: str | None = None,
+    *,
+    dry_run: bool = False,
+    as_json: bool = False,
+) -> list[Decision]:
+    """Run a backfill on this machine and print each decision as it is made."""
+    from tasks.windows import undecided
+    from tasks.workspace import open_workspace
+
+    workspace = open_workspace(pipeline, replay)
+    windows = undecided(workspace, start, end)
+    if dry_run or not windows:
+        labels = [workspace.calendar.label(w) for w in windows]
+        click.echo(f"{len(labels)} windows to run" + (f": {', '.join(labels)}" if labels else ""))
+        return []
+    quiet_prefect()
+    from flows.backfill import backfill as flow
+    from tasks.progress import listening
+
+    made: list[Decision] = []
+    with DecisionPrinter(total=len(windows), as_json=as_json) as printer:
+
+        def on_decision(decision: Decision) -> None:
+            made.append(decision)
+            printer.show(decision)
+
+        with listening(on_decision):
+            flow(pipeline, start, end, replay)
+    if not as_json:
+        summary(made)
+    return made

@@ -1,0 +1,114 @@
+"""How decisions look in a terminal: one line a window, a progress bar, a summary."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ratchet.contracts.lineage import Decision
+from ratchet.settings import quiet_logs
+
+STYLE = {
+    "promoted": "bold green",
+    "held": "yellow",
+    "blocked": "bold red",
+    "no_data": "dim",
+    "error": "bold red",
+}
+
+
+def quiet_prefect() -> None:
+    """Keep the logs of Prefect's in-process API off the terminal; the run pages keep them."""
+    quiet_logs()
+    logging.getLogger("prefect").setLevel(logging.ERROR)
+
+
+def primary(metrics: dict[str, float]) -> str:
+    """The metric people know best, such as ``AUC 0.731``."""
+    for name, shown in (("auc", "AUC"), ("balanced_accuracy", "bal.acc"), ("r2", "R2")):
+        if name in metrics:
+            return f"{shown} {metrics[name]:.3f}"
+    return ""
+
+
+def line(decision: Decision) -> str:
+    """One decision as a line with rich markup."""
+    from rich.markup import escape
+
+    rows = f"{decision.accepted:>6,} in {decision.quarantined:>5,} out"
+    drift = str(decision.drift.get("verdict", "-"))
+    models = _models(decision)
+    style = STYLE.get(decision.outcome, "")
+    why = escape(decision.reasons[0]) if decision.reasons else ""
+    return (
+        f"{decision.window:<12} {rows}  drift {drift:<12.12} {models:<34} "
+        f"[{style}]{decision.outcome:<8}[/] {why}"
+    )
+
+
+def _models(decision: Decision) -> str:
+    candidate, champion = dict(decision.candidate), dict(decision.champion)
+    if not candidate:
+        return "no candidate"
+    against = primary(champion) if champion else "none"
+    return f"{primary(candidate)} against {against.removeprefix('AUC ')}"
+
+
+class DecisionPrinter:
+    """A progress bar with one line a decision above it; JSON lines on stdout when asked for."""
+
+    def __init__(self, total: int, as_json: bool = False) -> None:
+        self._json = as_json
+        self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._bar = self._progress.add_task("windows", total=total)
+
+    def __enter__(self) -> DecisionPrinter:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, decision: Decision) -> None:
+        """Print one decision and move the bar."""
+        if self._json:
+            click.echo(json.dumps(decision.as_json()))
+            sys.stdout.flush()
+        else:
+            self._console.print(line(decision))
+        self._progress.advance(self._bar)
+
+
+def summary(decisions: Sequence[Decision]) -> None:
+    """The totals of a run: outcomes, rows, and what every block was for."""
+    console = Console(highlight=False, soft_wrap=True)
+    counts = Counter(d.outcome for d in decisions)
+    shown = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
+    rows = sum(d.accepted for d in decisions)
+    out = sum(d.quarantined for d in decisions)
+    console.print(f"\n{len(decisions)} windows: {shown}. {rows:,} rows accepted, {out:,} held back.")
+    champions = [d for d in decisions if d.outcome == "promoted"]
+    if champions:
+        console.print(f"The champion is version {champions[-1].champion_after}.")

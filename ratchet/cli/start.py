@@ -1,0 +1,79 @@
+"""``ratchet init`` and ``ratchet demo``: the first minutes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ratchet.cli.run import run_backfill
+
+DEMO_WEEKS = 16
+
+
+@click.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--label", required=True, help="The column to predict.")
+@click.option("--time", help="A timestamp, a date or an increasing integer; left out: inferred.")
+@click.option("--key", help="The row's key; left out: inferred, else the row number.")
+@click.option("--name", help="The pipeline's name; left out: the file's.")
+@click.option("--window", help="Such as 7d, or 500 on an integer column; left out: inferred.")
+@click.option("--label-delay", help="How long after the event a label is known: 2d, 2w, 0.")
+@click.option("--label-time", help="The column that says when each label became known.")
+@click.option("--objective", type=click.Choice(["binary", "multiclass", "regression"]))
+@click.option("--force", is_flag=True, help="Overwrite the pipeline of this name.")
+def init(path: Path, name: str | None, force: bool, **options: str | None) -> None:
+    """Write a pipeline for the data in PATH: Parquet, CSV or JSON Lines, a file or a directory."""
+    from ratchet import profile
+    from ratchet.adapters.samples import read_samples
+    from ratchet.settings import settings
+
+    table = read_samples(path)
+    asked = profile.InitOptions(name=name or profile.name_from(path.stem), path=path, **options)
+    inferred = profile.infer(table, asked)
+    home = settings().home
+    suite = home / "expectations" / f"{inferred.name}.json"
+    pipeline = home / "pipelines" / f"{inferred.name}.toml"
+    for target in (pipeline, suite):
+        if target.exists() and not force:
+            raise click.UsageError(f"{target} exists; choose another --name, or add --force")
+        target.parent.mkdir(parents=True, exist_ok=True)
+    suite.write_text(json.dumps(profile.suite_json(inferred, table), indent=2) + "\n", "utf-8")
+    pipeline.write_text(profile.pipeline_toml(inferred), "utf-8")
+    for sentence in profile.sentences(inferred):
+        click.echo(f"- {sentence}")
+    click.echo(f"\nWrote {pipeline} and {suite}. Read them; they are yours to change. Next:\n")
+    click.echo(f"    ratchet backfill {inferred.name}")
+
+
+@click.command()
+@click.option("--weeks", default=DEMO_WEEKS, show_default=True, type=click.IntRange(4, 52))
+def demo(weeks: int) -> None:
+    """Run the loop over real flights of 2013, two damaged weeks included."""
+    from datetime import timedelta
+
+    from ratchet.adapters.nycflights import land
+    from ratchet.contracts.clock import EPOCH, MICROSECOND
+    from ratchet.settings import settings
+    from tasks.workspace import open_workspace
+
+    workspace = open_workspace("flights")
+    click.echo(f"Flights out of New York, 2013: {weeks} weekly windows. Landing the year ...")
+    landed = land(settings().home / workspace.definition.source.landing)
+    click.echo(f"{landed}")
+    calendar = workspace.calendar
+    end = (EPOCH + calendar.window(weeks).start * MICROSECOND) + timedelta()
+    made = run_backfill("flights", None, end.date().isoformat())
+    _closing_words(made_any=bool(made))
+
+
+def _closing_words(made_any: bool) -> None:
+    if not made_any:
+        click.echo("Every window of the demo is decided already: nothing to do.")
+    click.echo(
+        "\nThe models, their lineage and why each one is there:  .venv/bin/ratchet ui"
+        "\nThe drift report of a window, as a page:              "
+        ".venv/bin/ratchet report 2013-04-16 -p flights"
+        "\n\nThen: ratchet status | ratchet explain 2013-03-05 | ratchet quarantine list"
+    )

@@ -1,0 +1,1 @@
+"""The I/O of each stage: read, call the core, write, show in the UI, retry."""

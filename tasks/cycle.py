@@ -1,0 +1,106 @@
+"""One cycle's working memory, and how its stages are run.
+
+A :class:`Cycle` is filled by the stages in order. It travels by reference, never through Prefect's
+result store, because its tables are large and results are kept until the flow ends.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.evidence import Evidence, Verdict, worst
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ratchet.contracts.bundle import Bundle
+    from ratchet.contracts.clock import Window
+    from ratchet.contracts.lineage import Decision
+    from ratchet.contracts.seams import ModelVersion, Report
+    from ratchet.self_train import Cut
+    from tasks.workspace import Workspace
+
+
+@dataclass(eq=False)
+class Cycle:
+    """What the stages of one window know so far. ``window.end`` is the as-of time."""
+
+    workspace: Workspace
+    window: Window
+    history: list[Decision] = field(default_factory=list)  # done cycles, oldest first
+    champion: ModelVersion | None = None
+    champion_bundle: Bundle | None = None
+    # validate
+    batch: pa.Table | None = None  # the rows of this window that may be learned from
+    rows_in: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    labels_in: int = 0
+    labels_quarantined: int = 0
+    data_evidence: list[Evidence] = field(default_factory=list)
+    # self_train
+    cut: Cut | None = None
+    holdout: pa.Table | None = None
+    holdout_labels: Any = None
+    mature_rows: int = 0
+    candidates: dict[str, Bundle] = field(default_factory=dict)
+    chosen: str | None = None
+    chosen_because: str = ""
+    recipe_losses: dict[str, float] = field(default_factory=dict)
+    overlap: int = 0
+    no_candidate: str = ""
+    # drift
+    drift: dict[str, Any] = field(default_factory=dict)
+    report: Report | None = None
+    # gate
+    gate_evidence: list[Evidence] = field(default_factory=list)
+    candidate_metrics: dict[str, float] = field(default_factory=dict)
+    champion_metrics: dict[str, float] = field(default_factory=dict)
+    # register
+    decision: Decision | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The idempotence key of this cycle."""
+        return self.workspace.key(self.window)
+
+    @property
+    def label(self) -> str:
+        """The window's name."""
+        return self.workspace.calendar.label(self.window)
+
+    @property
+    def data_verdict(self) -> Verdict:
+        """The most severe verdict on this window's data."""
+        return worst(e.verdict for e in self.data_evidence)
+
+    @property
+    def may_learn(self) -> bool:
+        """Whether this window's data let the cycle train at all."""
+        return self.data_verdict.lets_through
+
+
+def run_stage(stage: Any, cycle: Cycle) -> None:
+    """Run one stage: as a Prefect task inside a flow run, else as a plain call. Times it."""
+    started = time.perf_counter()
+    call: Callable[..., Any] = stage if in_flow_run() else stage.fn
+    call(cycle)
+    cycle.seconds[stage.name] = round(time.perf_counter() - started, 4)
+
+
+def in_flow_run() -> bool:
+    """Whether a Prefect flow run is active here."""
+    prefect = sys.modules.get("prefect.context")
+    return prefect is not None and prefect.FlowRunContext.get() is not None
+
+
+def peak_mib() -> float:
+    """The most memory this process has held so far, in MiB."""
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kib / 1024 if sys.platform != "darwin" else kib / 1024**2, 1)

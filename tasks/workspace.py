@@ -1,0 +1,154 @@
+"""What one pipeline works with: its definition and the adapters behind the seams.
+
+>>> open_workspace("flights").tables.version("accepted")               # doctest: +SKIP
+52
+
+Everything is built lazily, so that a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ratchet.contracts.clock import Calendar, Window
+from ratchet.contracts.definition import Definition, load
+from ratchet.contracts.lineage import cycle_key, digest_of
+from ratchet.contracts.seams import (
+    DriftReporter,
+    LandingZone,
+    Lease,
+    Registry,
+    SuiteRunner,
+    Tables,
+)
+from ratchet.errors import DefinitionError, NotFound
+from ratchet.settings import Settings, settings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One pipeline's definition, suite and seams.
+
+    ``replay`` names an isolated run over history: what landed is shared, but accepted rows,
+    decisions and models live apart, and no registry alias of the pipeline is touched.
+    """
+
+    definition: Definition
+    suite: dict[str, Any]
+    settings: Settings
+    replay: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.definition.name
+
+    @property
+    def calendar(self) -> Calendar:
+        """The pipeline's windows."""
+        return self.definition.calendar
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the definition and of its suite: either one decides what may be learned."""
+        return digest_of([self.definition.digest, digest_of(self.suite)])
+
+    def key(self, window: Window) -> str:
+        """The idempotence key of this window's cycle."""
+        return cycle_key(self.name, window.index, self.digest)
+
+    @cached_property
+    def landing_tables(self) -> Tables:
+        """Where what landed is kept: shared by every replay."""
+        from ratchet.adapters.tables import open_tables
+
+        return open_tables(self.settings.root_of(self.name), self.settings)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Accepted rows, quarantine, decisions: apart for a replay."""
+        from ratchet.adapters.tables import open_tables
+
+        if self.replay is None:
+            return self.landing_tables
+        root = f"{self.settings.root_of(self.name)}-replays/{self.replay}"
+        return open_tables(root, self.settings)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """MLflow; a plain directory for a replay."""
+        if self.replay is not None:
+            from ratchet.adapters.local_registry import LocalRegistry
+
+            return LocalRegistry(self.settings.state / "replays" / self.name / self.replay)
+        from ratchet.adapters.mlflow_registry import open_registry
+
+        return open_registry(self.settings)
+
+    @cached_property
+    def zone(self) -> LandingZone:
+        """Where other systems drop this pipeline's files."""
+        from ratchet.adapters.landing import open_zone
+
+        return open_zone(self.definition.source.landing, self.settings)
+
+    @cached_property
+    def suites(self) -> SuiteRunner:
+        """Great Expectations."""
+        from ratchet.adapters.expectations import GreatExpectations
+
+        return GreatExpectations()
+
+    @cached_property
+    def reporter(self) -> DriftReporter:
+        """Evidently."""
+        from ratchet.adapters.evidently import Evidently
+
+        return Evidently()
+
+    @cached_property
+    def lease(self) -> Lease:
+        """One run per pipeline at a time."""
+        from ratchet.adapters.lease import open_lease
+
+        return open_lease(self.settings.root_of(self.name), self.settings)
+
+
+def open_workspace(pipeline: str, replay: str | None = None) -> Workspace:
+    """The workspace of a pipeline in ``pipelines/``.
+
+    Raises:
+        NotFound: there is no such pipeline; the message lists those that exist.
+        DefinitionError: its file or its suite is wrong.
+    """
+    where = settings()
+    path = where.pipelines / f"{pipeline}.toml"
+    if not path.is_file():
+        known = sorted(p.stem for p in where.pipelines.glob("*.toml"))
+        raise NotFound(
+            f"pipeline {pipeline!r}: no file {path}; found {known or 'none'}. "
+            "Write one with 'ratchet init FILE --label COLUMN'."
+        )
+    definition = load(path)
+    if definition.name != pipeline:
+        raise DefinitionError(f"{path}: name is {definition.name!r}, expected {pipeline!r}")
+    return Workspace(definition, read_suite(where.home / definition.validate_.suite), where, replay)
+
+
+def read_suite(path: Path) -> dict[str, Any]:
+    """A suite from its JSON file.
+
+    Raises:
+        DefinitionError: missing, not JSON, or without expectations.
+    """
+    try:
+        suite = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DefinitionError(f"suite {path}: cannot be read: {error}") from error
+    if not isinstance(suite, dict) or not suite.get("expectations"):
+        raise DefinitionError(f"suite {path}: expected an object with a list of expectations")
+    return suite
