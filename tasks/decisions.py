@@ -10,14 +10,16 @@ from ratchet.contracts.lineage import Decision
 from ratchet.errors import NotFound
 
 if TYPE_CHECKING:
+    from ratchet.contracts.seams import Tables
     from tasks.workspace import Workspace
 
 RECENT = 64  # windows of history that the choice of a recipe looks back on
+NEVER = -(2**62)  # before every event
 
 
-def last_decided(workspace: Workspace) -> int | None:
+def last_decided(workspace: Workspace, tables: Tables | None = None) -> int | None:
     """Index of the newest window whose cycle is done, or None."""
-    table = workspace.tables.read(DECISIONS, columns=["kind", "phase", WINDOW])
+    table = (tables or workspace.tables).read(DECISIONS, columns=["kind", "phase", WINDOW])
     found = [
         row[WINDOW]
         for row in table.to_pylist()
@@ -73,3 +75,12 @@ def _index(workspace: Workspace, what: str) -> int | None:
         return workspace.calendar.parse(what).index
     except DefinitionError:
         return None
+
+
+def watermark(workspace: Workspace) -> int:
+    """The end (tick) of the newest decided window: nothing that lands now was known before it.
+
+    A replay lands on the pipeline's own tables, so the pipeline's own decisions count.
+    """
+    last = last_decided(workspace, workspace.landing_tables)
+    return NEVER if last is None else workspace.calendar.window(last).end

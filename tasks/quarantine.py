@@ -1,0 +1,114 @@
+"""What was blocked: listed, shown, released or discarded by a person.
+
+The table only grows: a release or a discard is one more line on the entry, with who and why.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ratchet import ingest as core
+from ratchet.contracts.columns import (
+    ACCEPTED,
+    EVENT,
+    KEY,
+    KNOWN,
+    LABELS,
+    OBJECT,
+    QUARANTINE,
+    ROW,
+    SOURCE,
+    WINDOW,
+    quarantine_schema,
+)
+from ratchet.contracts.seams import Append
+from ratchet.errors import NotFound, Refused
+from tasks.decisions import watermark
+
+if TYPE_CHECKING:
+    from tasks.workspace import Workspace
+
+OPEN = "quarantined"
+ACTIONS = ("released", "discarded")
+
+
+def entries(workspace: Workspace, only_open: bool) -> list[dict[str, Any]]:
+    """One dict an entry, oldest first: entry, kind, check, window, rows, status, reason, by."""
+    columns = ["entry", "status", "kind", "check", "reason", "by", WINDOW]
+    found: dict[str, dict[str, Any]] = {}
+    for line in workspace.tables.read(QUARANTINE, columns=columns).to_pylist():
+        entry = found.setdefault(line["entry"], {**line, "rows": 0})
+        if line["status"] == OPEN:
+            entry["rows"] += 1
+        else:
+            entry.update(status=line["status"], by=line["by"], reason=line["reason"])
+    for entry in found.values():
+        index = entry.pop(WINDOW)
+        entry["window"] = workspace.calendar.label(workspace.calendar.window(index))
+    return [e for e in found.values() if e["status"] == OPEN or not only_open]
+
+
+def lines(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
+    """Every line of an entry: its rows with payload and evidence, then what people did.
+
+    Raises:
+        NotFound: no such entry.
+    """
+    import pyarrow.compute as pc
+
+    table = workspace.tables.read(QUARANTINE)
+    if table.num_rows:
+        table = table.filter(pc.equal(table.column("entry"), entry))
+    if not table.num_rows:
+        raise NotFound(f"entry {entry!r}: not in quarantine. See 'ratchet quarantine list --all'.")
+    names = {KEY: "key", EVENT: "event", KNOWN: "known", WINDOW: "window", SOURCE: "source"}
+    names |= {OBJECT: "object", ROW: "row"}
+    out = []
+    for line in table.to_pylist():
+        shown = {names.get(k, k): v for k, v in line.items()}
+        shown["at"] = shown["at"].isoformat() if shown["at"] else None
+        out.append(shown)
+    return out
+
+
+def act(workspace: Workspace, entry: str, action: str, *, by: str, reason: str) -> int:
+    """Release or discard an entry; returns how many lines it held.
+
+    Released rows may be learned from as of the next window, because that is when they became known
+    to be good; no past decision changes.
+
+    Raises:
+        NotFound: no such entry.
+        Refused: it was decided before, or it holds an object that could not be read.
+    """
+    if not by.strip() or not reason.strip():
+        raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
+    with workspace.lease.hold(f"quarantine {action} by {by}"):
+        found = lines(workspace, entry)
+        if decided := [x for x in found if x["status"] != OPEN]:
+            last = decided[-1]
+            raise Refused(f"{entry}: {last['status']} by {last['by']} at {last['at']}")
+        if action == "released":
+            _release(workspace, entry, found)
+        note = _note(found[0], action, by, reason)
+        workspace.tables.append(Append(QUARANTINE, note, f"quarantine/{entry}/{action}"))
+        return len(found)
+
+
+def _release(workspace: Workspace, entry: str, found: list[dict[str, Any]]) -> None:
+    kind = found[0]["kind"]
+    if kind == "object":
+        raise Refused(f"{entry}: an object that could not be read has no rows; deliver it again")
+    table = LABELS if kind == "label" else ACCEPTED
+    rows = core.released_rows(found, workspace.definition, watermark(workspace))
+    workspace.tables.append(Append(table, rows, f"quarantine/{entry}/released"))
+
+
+def _note(line: dict[str, Any], action: str, by: str, reason: str) -> Any:
+    import pyarrow as pa
+
+    values = dict.fromkeys(quarantine_schema().names)
+    values |= {"entry": line["entry"], "status": action, "kind": line["kind"], "reason": reason}
+    values |= {"check": line["check"], WINDOW: line["window"], "by": by, "at": datetime.now(UTC)}
+    return pa.Table.from_pylist([values], schema=quarantine_schema())

@@ -1,0 +1,178 @@
+"""register: what exactly is this model, and who is champion now?
+
+A promotion is two entries in the decisions table around one alias move: ``intent`` names the version,
+which was downloaded, verified and asked to predict before; ``done`` says that the alias moved. What a
+crash leaves between them is completed or undone by :mod:`tasks.recover`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from ratchet import register as core
+from ratchet.contracts.columns import ACCEPTED, DECISIONS, INCIDENTS, LABELS
+from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.lineage import Decision
+from ratchet.contracts.seams import Append, ModelVersion
+from ratchet.errors import ModelError
+from tasks import show
+from tasks.cycle import Cycle, peak_mib
+
+if TYPE_CHECKING:
+    from ratchet.contracts.bundle import Bundle
+
+REPORT_HTML, REPORT_JSON = "drift/report.html", "drift/report.json"
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@task(name="register", cache_policy=NO_CACHE, persist_result=False)
+def register(cycle: Cycle) -> None:
+    """Write the MLflow run, perhaps a version and the alias, and the decision."""
+    registry = cycle.workspace.registry
+    decision = conclude(cycle)
+    run_id = registry.open_run(decision.pipeline, cycle.key, f"{decision.pipeline} {cycle.label}")
+    decision = replace(decision, run_id=run_id, links={"mlflow": registry.page(run_id)})
+    version = None
+    if decision.outcome == "promoted":
+        decision, version = _create_version(cycle, decision)
+    decision = replace(decision, seconds=dict(cycle.seconds), peak_mib=peak_mib())
+    _log(cycle, decision)
+    if version is not None:
+        write(cycle.workspace.tables, decision, "intent")
+        registry.set_alias(decision.pipeline, CHAMPION, version.version)
+    write(cycle.workspace.tables, decision, "done")
+    if version is not None:
+        registry.set_alias(decision.pipeline, CHALLENGER, None)
+    registry.close_run(run_id, ok=decision.outcome != "error")
+    cycle.decision = decision
+    _show(cycle, decision)
+
+
+def conclude(cycle: Cycle) -> Decision:
+    """What this cycle concludes from its evidence, before anything is written."""
+    champion = cycle.champion.version if cycle.champion else None
+    outcome, reasons = core.decide(
+        data=cycle.data_evidence,
+        gate=cycle.gate_evidence,
+        rows_in=cycle.rows_in,
+        no_candidate=cycle.no_candidate,
+    )
+    bundle = cycle.candidates.get(cycle.chosen or "")
+    return Decision(
+        pipeline=cycle.workspace.name,
+        window=cycle.label,
+        window_index=cycle.window.index,
+        as_of=cycle.window.end,
+        cycle_key=cycle.key,
+        definition_digest=cycle.workspace.digest,
+        outcome=outcome,
+        reasons=tuple(reasons),
+        evidence=(*cycle.data_evidence, *cycle.gate_evidence),
+        rows_in=cycle.rows_in,
+        accepted=cycle.accepted,
+        quarantined=cycle.quarantined,
+        labels_in=cycle.labels_in,
+        labels_quarantined=cycle.labels_quarantined,
+        drift=cycle.drift,
+        recipe=cycle.chosen,
+        recipe_losses=cycle.recipe_losses,
+        candidate=cycle.candidate_metrics,
+        champion=cycle.champion_metrics,
+        champion_before=champion,
+        champion_after=champion,
+        lineage=bundle.manifest.lineage if bundle else None,
+    )
+
+
+def _create_version(cycle: Cycle, decision: Decision) -> tuple[Decision, ModelVersion | None]:
+    registry, bundle = cycle.workspace.registry, cycle.candidates[cycle.chosen or ""]
+    assert decision.run_id is not None  # noqa: S101  opened just before
+    version = registry.create_version(
+        decision.pipeline,
+        decision.cycle_key,
+        decision.run_id,
+        bundle,
+        core.version_tags(bundle, decision),
+        core.describe(decision),
+    )
+    registry.set_alias(decision.pipeline, CHALLENGER, version.version)
+    proof = prove_loadable(cycle, version, bundle)
+    decision = replace(decision, evidence=(*decision.evidence, proof))
+    if not proof.verdict.lets_through:
+        return replace(decision, outcome="error", reasons=(proof.arithmetic,)), None
+    decision = replace(decision, champion_after=version.version)
+    registry.describe(decision.pipeline, version.version, core.describe(decision), {})
+    return decision, version
+
+
+def prove_loadable(cycle: Cycle, version: ModelVersion, bundle: Bundle) -> Evidence:
+    """Download the version, check every digest, and let it predict in a process of its own."""
+    from ratchet.adapters.sandbox import predict_in_child
+    from ratchet.contracts.bundle import predict
+
+    registry, name = cycle.workspace.registry, cycle.workspace.name
+    rows = cycle.holdout.slice(0, 200)  # type: ignore[union-attr]  a candidate has a holdout
+    try:
+        stored = registry.load(name, version.version)
+        scores = predict_in_child(stored, rows)
+    except ModelError as error:
+        return Evidence("register.loadable", Verdict.ERROR, f"version {version.version}: {error}")
+    return core.same_scores(predict(bundle, rows), scores, version.version)
+
+
+def write(tables: Tables, decision: Decision, phase: str, *, kind: str = "cycle", by: str = "ratchet") -> None:
+    """Add a decision to the table; the same phase of the same decision only once."""
+    now = datetime.now(UTC)
+    txn = f"{kind}/{decision.cycle_key}/{phase}"
+    rows = core.decision_row(decision, phase=phase, kind=kind, by=by, at=now)
+    if phase == "done" and decision.outcome in ("blocked", "error"):
+        tables.append(Append(INCIDENTS, core.incident_row(decision, at=now), txn))
+    tables.append(Append(DECISIONS, rows, txn))
+
+
+def _log(cycle: Cycle, decision: Decision) -> None:
+    assert decision.run_id is not None  # noqa: S101
+    text = core.describe(decision)
+    artifacts = {
+        "decision.json": json.dumps(decision.as_json(), indent=2).encode(),
+        "decision.md": text.encode(),
+    }
+    if cycle.report:
+        artifacts[REPORT_HTML] = cycle.report.html.encode()
+        artifacts[REPORT_JSON] = cycle.report.json.encode()
+    cycle.workspace.registry.log(
+        decision.run_id,
+        step=decision.window_index,
+        metrics=core.run_metrics(decision),
+        params=core.run_params(decision),
+        tags={"mlflow.note.content": text, "ratchet.outcome": decision.outcome},
+        artifacts=artifacts,
+        datasets=_datasets(cycle, decision),
+    )
+
+
+def _datasets(cycle: Cycle, decision: Decision) -> list[tuple[str, str, str, str]]:
+    if decision.lineage is None:
+        return []
+    root = cycle.workspace.settings.root_of(decision.pipeline)
+    lineage = decision.lineage
+    accepted = f"{root}/{ACCEPTED}@{lineage.accepted_version}"
+    labels = f"{root}/{LABELS}@{lineage.labels_version}"
+    return [
+        ("training set", lineage.data_digest, accepted, "training"),
+        ("labels", lineage.data_digest, labels, "labels"),
+    ]
+
+
+def _show(cycle: Cycle, decision: Decision) -> None:
+    show.markdown(cycle, "decision", core.describe(decision))
+    address = decision.links.get("mlflow", "")
+    if address.startswith("http"):
+        show.link(cycle, "mlflow", address, "MLflow run")
+    show.log(f"{cycle.label}: {decision.outcome}: {'; '.join(decision.reasons)}")
