@@ -1,0 +1,169 @@
+"""Training proper: a matrix in, XGBoost's own UBJ bytes out, and the bundle around them.
+
+>>> model = train(training, definition, recipe)                           # doctest: +SKIP
+
+Promise: the same training set, recipe, seed and thread count give the same bytes; what cannot be
+learned from is refused by name before XGBoost sees it.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.bundle import Bundle, Manifest, booster, pack
+from ratchet.contracts.lineage import Lineage
+from ratchet.errors import NoCandidate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ratchet.contracts.definition import Definition, Recipe
+    from ratchet.self_train.training_set import TrainingSet
+
+OBJECTIVES = {
+    "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
+    "regression": "reg:squarederror",
+}
+
+
+def train(training: TrainingSet, definition: Definition, recipe: Recipe) -> bytes:
+    """Train one booster (hist, native categories).
+
+    Returns:
+        The model as UBJ.
+
+    Raises:
+        NoCandidate: fewer rows than ``train.min_rows``, one class only, a constant target, labels
+            that are not finite or no class, infinite features, or no feature with any value.
+    """
+    import xgboost as xgb
+
+    refuse_unlearnable(training, definition)
+    data = xgb.QuantileDMatrix(
+        training.matrix,
+        label=training.labels,
+        weight=training.weights if recipe.half_life is not None else None,
+        feature_types=["c" if kind == "category" else "q" for kind in training.features.values()],
+        enable_categorical=True,
+        max_bin=recipe.max_bin,
+        nthread=definition.train.threads,
+    )
+    trained = xgb.train(parameters(definition, recipe), data, num_boost_round=recipe.rounds)
+    return bytes(trained.save_raw("ubj"))
+
+
+def parameters(definition: Definition, recipe: Recipe) -> dict[str, Any]:
+    """XGBoost's parameters for a recipe; with the number of rounds they decide the model."""
+    found: dict[str, Any] = {
+        "objective": OBJECTIVES[definition.label.objective],
+        "tree_method": "hist",
+        "max_depth": recipe.max_depth,
+        "learning_rate": recipe.learning_rate,
+        "min_child_weight": recipe.min_child_weight,
+        "subsample": recipe.subsample,
+        "colsample_bytree": recipe.colsample_bytree,
+        "reg_lambda": recipe.reg_lambda,
+        "max_bin": recipe.max_bin,
+        "seed": definition.train.seed,
+        "nthread": definition.train.threads,
+        "verbosity": 1,
+    }
+    if definition.label.objective == "multiclass":
+        found["num_class"] = len(definition.label.classes)
+    return found
+
+
+def refuse_unlearnable(training: TrainingSet, definition: Definition) -> None:
+    """Raise what :func:`train` names. XGBoost itself would train on all of these without a word."""
+    import numpy as np
+
+    labels = training.labels
+    if training.rows < max(definition.train.min_rows, 1):
+        raise NoCandidate(
+            f"{training.rows} training rows < train.min_rows ({definition.train.min_rows})"
+        )
+    if not np.isfinite(labels).all():
+        bad = int((~np.isfinite(labels)).sum())
+        raise NoCandidate(f"{bad} training labels are not finite; expected none")
+    classes = len(definition.label.classes)
+    if classes and not (np.isin(labels, np.arange(classes))).all():
+        raise NoCandidate(f"training labels hold values that are none of the {classes} classes")
+    counted = labels[training.weights > 0]
+    if len(counted) == 0 or (counted == counted[0]).all():
+        only = "none" if len(counted) == 0 else f"{counted[0]:g}"
+        raise NoCandidate(
+            f"{training.rows} training rows hold one label value only ({only}); "
+            "expected two classes or a target that varies"
+        )
+    if np.isnan(training.matrix).all():
+        raise NoCandidate(f"no value in any of the {len(training.features)} features")
+    if np.isinf(training.matrix).any():
+        raise NoCandidate("features hold values beyond float32 (3.4e38); expected none")
+
+
+def bundle_of(
+    training: TrainingSet,
+    model: bytes,
+    definition: Definition,
+    recipe: Recipe,
+    *,
+    window: str,
+    as_of: int,
+    accepted_version: int,
+    labels_version: int,
+    code_digest: str,
+    parent: int | None,
+) -> Bundle:
+    """The bundle of a trained model: manifest with lineage and gains, model, reference sample.
+
+    Args:
+        window: the label of the cycle's window.
+        as_of: ticks.
+        accepted_version, labels_version: versions of the tables that were read.
+        code_digest: digest of the code that trains.
+        parent: the champion's version at this time, or None.
+    """
+    lineage = Lineage(
+        pipeline=definition.name,
+        window=window,
+        as_of=as_of,
+        recipe=recipe.model_dump(mode="json"),
+        seed=definition.train.seed,
+        threads=definition.train.threads,
+        accepted_version=accepted_version,
+        labels_version=labels_version,
+        train_from=training.train_from,
+        train_before=training.train_before,
+        rows=training.rows,
+        data_digest=training.data_digest,
+        definition_digest=definition.digest,
+        code_digest=code_digest,
+        parent=parent,
+    )
+    manifest = Manifest(
+        objective=definition.label.objective,
+        classes=definition.label.classes,
+        features=dict(training.features),
+        categories=dict(training.categories),
+        gains=gains(model, list(training.features), definition.train.threads),
+        lineage=lineage,
+    )
+    return pack(manifest, model, _parquet(training.reference))
+
+
+def gains(model: bytes, features: list[str], threads: int) -> dict[str, float]:
+    """Each feature's share of the model's total gain; sums to 1, or all 0 without any split."""
+    scores = booster(model, threads).get_score(importance_type="total_gain")
+    found = [float(scores.get(f"f{i}", 0.0)) for i in range(len(features))]
+    total = sum(found)
+    return {n: g / total if total > 0 else 0.0 for n, g in zip(features, found, strict=True)}
+
+
+def _parquet(table: pa.Table) -> bytes:
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), out, compression="zstd")
+    return out.getvalue()
