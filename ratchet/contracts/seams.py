@@ -162,9 +162,13 @@ class DriftReporter(Protocol):
         """A report of the current sample against the reference; ``kinds`` as in the definition."""
 
 
+CYCLE_KEY_TAG = "ratchet.cycle_key"  # on runs and versions: the cycle that made them
+DIGEST_TAG = "ratchet.bundle_digest"  # on versions: what `Registry.load` checks the bytes against
+
+
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a registered model."""
+    """One version of a registered model. A registry sets both tags above by itself."""
 
     pipeline: str
     version: int
