@@ -1,0 +1,245 @@
+"""Versioned tables on Delta Lake, in a directory or on S3.
+
+>>> tables = DeltaTables("/tmp/tables")                               # doctest: +SKIP
+>>> tables.append(Append("landed", rows, txn="flights/3/land"))       # doctest: +SKIP
+0
+>>> tables.read("landed", windows=(3, 4)).num_rows                    # doctest: +SKIP
+6453
+
+Promise: an append happens once or not at all, whatever fails between and however many writers race;
+a read gives exactly the rows that were committed, in the same order each time, or an error that
+names the file. Only Ratchet writes these tables; any Delta reader may read them.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from ratchet.adapters.tables import parts as parquet
+from ratchet.adapters.tables.files import Files, LocalFiles
+from ratchet.adapters.tables.log import RESERVED, Log, Snapshot
+from ratchet.adapters.tables.parts import Part, PartRef
+from ratchet.contracts.columns import WINDOW
+from ratchet.contracts.seams import Append
+from ratchet.errors import Conflict, Damaged, NotFound, StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RACES = 40  # conflicts with other writers that one append outlives
+FAILURES = 3  # errors of the store itself
+READERS = 2  # files decoded at a time: memory stays at one result and two files
+_PAUSE = 0.02  # seconds; doubles with each conflict, up to 16 times this
+
+
+class DeltaTables:
+    """:class:`~ratchet.contracts.seams.Tables` on Delta Lake.
+
+    Args:
+        root: a directory, or ``s3://bucket/prefix``.
+        storage_options: for Delta's object store (endpoint, keys); empty for a directory.
+        files: where the bytes are; a directory's are found from ``root``.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        storage_options: Mapping[str, str] | None = None,
+        files: Files | None = None,
+    ) -> None:
+        self._root = root.rstrip("/")
+        self._options = dict(storage_options or {})
+        self._files = files or LocalFiles(root)
+
+    def __repr__(self) -> str:
+        return f"DeltaTables({self._root!r})"
+
+    def append(self, append: Append) -> int:
+        """Append, and return the table's version after it; see the seam for the promise."""
+        if not append.txn or append.txn.startswith(RESERVED):
+            raise StorageError(f"transaction {append.txn!r}: expected text not starting {RESERVED}")
+        log, failures = self._log(append.table), 0
+        base: Snapshot | None = None
+        parts: list[Part] | None = None
+        error: Exception | None = None
+        for race in range(RACES):
+            seen = log.open()  # also after an error: the commit may have succeeded behind it
+            if seen is not None and seen.committed(append.txn):
+                return seen.version
+            if error is not None and _version(seen) == _version(base):  # no race: the store failed
+                failures += 1
+                if failures == FAILURES:
+                    raise log.failure("did not take a commit", error) from None
+            if parts is None or _schema(seen) != _schema(base):
+                schema, parts = _encoded(append, seen)
+                self._put(log, append.table, parts)
+            base = seen
+            try:
+                return _attempt(log, base, append, schema, parts)
+            except StorageError:
+                raise
+            except Exception as caught:
+                error = caught
+            time.sleep(_PAUSE * min(2**race, 16) * random.random())  # noqa: S311 - jitter
+        raise Conflict(
+            f"table {append.table}: other writers were faster {RACES} times; nothing was written. "
+            "Run again when fewer of them write"
+        )
+
+    def committed(self, table: str, txn: str) -> bool:
+        """Whether this application transaction was committed."""
+        snapshot = self._log(table).open()
+        return snapshot is not None and snapshot.committed(txn)
+
+    def version(self, table: str) -> int:
+        """The newest version; -1 when the table does not exist."""
+        snapshot = self._log(table).open()
+        return -1 if snapshot is None else snapshot.version
+
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        windows: tuple[int | None, int | None] = (None, None),
+        version: int | None = None,
+    ) -> pa.Table:
+        """Rows of the windows ``[first, end)``, ordered by window, then by commit.
+
+        Shape (rows, columns); each file is checked against its recorded size and digest.
+
+        Raises:
+            Damaged: log or data file damaged or missing; it is named.
+            NotFound: that version does not exist.
+            StorageError: no such column, or the store cannot be reached.
+        """
+        import pyarrow as pa
+
+        snapshot = self._log(table).open(None if version == -1 else version)
+        if snapshot is None:
+            if version not in (None, -1):
+                raise NotFound(f"table {table}: no version {version}; it does not exist")
+            return pa.table({})
+        schema = parquet.project(snapshot.schema, columns, table)
+        refs = [] if version == -1 else [p for p in snapshot.parts if _inside(p.window, windows)]
+        with ThreadPoolExecutor(READERS) as pool:
+            found = list(pool.map(lambda ref: self._part(table, ref, schema), refs))
+        return pa.concat_tables(found) if found else schema.empty_table()
+
+    def collect(self, table: str, older_than: float = 7 * 86_400) -> list[str]:
+        """Remove what killed writers left: files that no commit names, uploads never finished.
+
+        Args:
+            older_than: seconds; younger ones may belong to an append that is still under way.
+
+        Returns:
+            The addresses of what was removed.
+        """
+        snapshot = self._log(table).open()
+        known = {f"{table}/{part.path}" for part in snapshot.parts} if snapshot else set()
+        now = time.time()
+        removed = self._files.abort_uploads(f"{table}/", older_than, now)
+        for stored in list(self._files.walk(f"{table}/", now)):
+            in_log = stored.path.startswith(f"{table}/_delta_log/")
+            if in_log or stored.path in known or stored.age < older_than:
+                continue
+            self._files.delete(stored.path)
+            removed.append(self._files.address(stored.path))
+        return removed
+
+    def _put(self, log: Log, table: str, parts: list[Part]) -> None:
+        for part in parts:
+            try:
+                self._files.put(f"{table}/{part.path}", part.data)
+            except Exception as error:
+                raise log.failure("did not take a file", error) from None
+
+    def _part(self, table: str, ref: PartRef, schema: pa.Schema) -> pa.Table:
+        path = f"{table}/{ref.path}"
+        try:
+            data = self._files.get(path)
+        except (FileNotFoundError, IsADirectoryError):
+            raise Damaged(
+                f"{self._files.address(path)}: this file of {ref.rows} rows was committed and is "
+                "missing. Restore it from a backup; nothing was read"
+            ) from None
+        except Exception as error:
+            raise self._log(table).failure("cannot be read", error) from None
+        parquet.check(ref, data, self._files.address(path))
+        return parquet.decode(ref, data, schema)
+
+    def _log(self, table: str) -> Log:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", table):
+            raise StorageError(f"table name {table!r}: expected lower-case letters, digits and _")
+        return Log(f"{self._root}/{table}", table, self._files, self._options)
+
+
+def _attempt(
+    log: Log, base: Snapshot | None, append: Append, schema: pa.Schema, parts: list[Part]
+) -> int:
+    """One attempt to commit; gives the version that it made."""
+    now_ms = int(time.time() * 1000)
+    if base is None:
+        log.create(schema, parts, append.txn, now_ms)
+        return 0
+    new = [field for field in schema if field.name not in base.schema.names]
+    if new:
+        log.widen(base, new)
+        base = _reopened(log, base.version + 1)
+    log.commit(base, parts, append.txn, now_ms)
+    return base.version + 1
+
+
+def _encoded(append: Append, base: Snapshot | None) -> tuple[pa.Schema, list[Part]]:
+    """The schema of the table after the append, and the files to write."""
+    schema = _merged(append, base)
+    rows = parquet.fit(append.rows, schema, append.table)
+    split = parquet.by_window(rows) if rows.num_rows else ()
+    return schema, [parquet.encode(part, window, append.txn) for window, part in split]
+
+
+def _merged(append: Append, base: Snapshot | None) -> pa.Schema:
+    """The table's schema with the nullable columns that the rows add."""
+    import pyarrow as pa
+
+    found: pa.Schema = append.rows.schema.remove_metadata()
+    if WINDOW not in found.names:
+        raise StorageError(f"table {append.table}: rows without the column {WINDOW}")
+    known = [] if base is None else base.schema.names
+    new = [field for field in found if field.name not in known]
+    typeless = [field.name for field in new if pa.types.is_null(field.type)]
+    if typeless:
+        raise StorageError(f"table {append.table}: columns {typeless} have no type; declare one")
+    if base is None:
+        return found
+    required = [field.name for field in new if not field.nullable]
+    if required:
+        raise StorageError(
+            f"table {append.table}: new columns {required} are required, but earlier rows have "
+            "none; make them nullable"
+        )
+    return pa.schema([*base.schema, *new])
+
+
+def _reopened(log: Log, version: int) -> Snapshot:
+    snapshot = log.open(version)
+    if snapshot is None:  # the table went away between two commits
+        raise OSError(f"version {version} is gone")
+    return snapshot
+
+
+def _inside(window: int, windows: tuple[int | None, int | None]) -> bool:
+    first, end = windows
+    return (first is None or window >= first) and (end is None or window < end)
+
+
+def _version(snapshot: Snapshot | None) -> int:
+    return -1 if snapshot is None else snapshot.version
+
+
+def _schema(snapshot: Snapshot | None) -> pa.Schema | None:
+    return None if snapshot is None else snapshot.schema
