@@ -1,0 +1,13 @@
+"""gate: is the candidate better, honestly, everywhere that counts?
+
+>>> evidence = judge(request, definition)                                 # doctest: +SKIP
+>>> worst(e.verdict for e in evidence).lets_through                       # doctest: +SKIP
+False
+
+Promise: a candidate passes only on evidence from rows that neither model has seen, that it is
+better, with a confidence bound; nothing missing, broken or undecided ever passes.
+"""
+
+from ratchet.gate.judge import GateInput, judge
+
+__all__ = ["GateInput", "judge"]

@@ -1,0 +1,254 @@
+"""The gate's checks, one function each. See :func:`judge` for which apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.metrics import (
+    HEADLINE,
+    LOSS_NAME,
+    calibration_error,
+    clustered_error,
+    headline,
+    row_losses,
+    student_quantile,
+)
+from ratchet.gate.bootstrap import FEWEST, Blocks, bounds, draw
+from ratchet.gate.slices import judge_slices
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.definition import Definition
+
+    Floats = NDArray[np.float64]
+
+PASS, BLOCK, UNSURE = Verdict.PASS, Verdict.BLOCK, Verdict.INCONCLUSIVE
+
+
+@dataclass(frozen=True, eq=False)
+class GateInput:
+    """What the gate judges on: the holdout's rows, in any order, and two models' scores of them.
+
+    Attributes:
+        y: shape (rows,): class index or target of the labelled rows.
+        events: shape (rows,): event ticks.
+        candidate: scores as :func:`ratchet.contracts.bundle.predict` gives them.
+        champion: the same of the champion; None when there is none.
+        baseline: the constant score that the training rows suggest
+            (``TrainingSet.baseline``), for the first champion.
+        slices: column name to its values, shape (rows,): strings, numbers or an Arrow column.
+        mature_rows: how many rows of the holdout should have a label by now.
+        overlap: how many keys of the holdout occur among the training rows.
+        holdout_from: tick at which the holdout begins.
+        champion_trained_before: tick at which the champion's training rows end, or None.
+    """
+
+    y: NDArray[np.float64]
+    events: NDArray[np.int64]
+    candidate: NDArray[np.float64]
+    champion: NDArray[np.float64] | None
+    baseline: NDArray[np.float64] | float
+    mature_rows: int
+    overlap: int
+    holdout_from: int
+    champion_trained_before: int | None = None
+    slices: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge(request: GateInput, definition: Definition) -> list[Evidence]:
+    """Everything that must hold before a candidate may become champion; pass means all let through.
+
+    Always: ``gate.evidence`` (enough rows, labels, classes, time) and ``gate.overlap`` (nobody has
+    seen these rows). If those hold: ``gate.improvement``, ``gate.slices``, ``gate.floor`` and
+    ``gate.calibration`` against the champion; without a champion ``gate.first_champion`` stands for
+    the first two, an absolute rule. Scores that are not finite give ``gate.scores`` as ERROR.
+    """
+    found = [_evidence(request, definition), _overlap(request)]
+    if not found[0].verdict.lets_through:
+        return found
+    broken = _broken_scores(request, definition)
+    if broken:
+        return [*found, broken]
+    objective, gate = definition.label.objective, definition.gate
+    seed = (definition.train.seed, request.holdout_from % 2**63)
+    blocks = draw(request.events, gate.blocks, gate.resamples, seed)
+    candidate = row_losses(objective, request.y, request.candidate)
+    if request.champion is None:
+        found.append(_first_champion(request, definition, candidate, blocks))
+    else:
+        champion = row_losses(objective, request.y, request.champion)
+        found.append(_improvement(definition, champion, candidate, blocks))
+        found.extend(_slices(request, definition, champion, candidate, blocks))
+    return [*found, _floor(request, definition, blocks), _calibration(request, definition)]
+
+
+def _evidence(request: GateInput, definition: Definition) -> Evidence:
+    import numpy as np
+
+    rows, mature = len(request.y), request.mature_rows
+    share = rows / mature if mature else 0.0
+    classes = len(np.unique(request.y))
+    times = len(np.unique(request.events))
+    wanted = definition.label.min_labelled_share
+    lacking = [
+        text
+        for short, text in (
+            (rows < definition.gate.min_rows, f"rows {rows:,} < {definition.gate.min_rows:,}"),
+            (
+                share < wanted,
+                f"labelled share {share:.2f} < {wanted:.2f} of {mature:,} mature rows",
+            ),
+            (classes < 2, "one label value only"),
+            (times < FEWEST, f"different event times {times} < {FEWEST}"),
+        )
+        if short
+    ]
+    good = (
+        f"{rows:,} rows >= {definition.gate.min_rows:,}, labelled share {share:.2f} >= {wanted:.2f}"
+    )
+    return Evidence(
+        "gate.evidence",
+        UNSURE if lacking else PASS,
+        "too little to judge on: " + "; ".join(lacking) if lacking else good,
+        float(rows),
+        float(definition.gate.min_rows),
+        {"labelled_share": round(share, 6), "mature_rows": mature},
+    )
+
+
+def _overlap(request: GateInput) -> Evidence:
+    trained, held = request.champion_trained_before, request.holdout_from
+    late = trained is not None and trained > held
+    seen = request.overlap > 0 or late
+    text = f"{request.overlap:,} of the held-out keys were trained on, 0 allowed"
+    if late:
+        text += f"; the champion was trained up to tick {trained}, past the holdout's start {held}"
+    verdict = BLOCK if seen else PASS
+    return Evidence("gate.overlap", verdict, text, float(request.overlap), 0.0)
+
+
+def _broken_scores(request: GateInput, definition: Definition) -> Evidence | None:
+    import numpy as np
+
+    objective, rows = definition.label.objective, len(request.y)
+    shape = (rows, len(definition.label.classes)) if objective == "multiclass" else (rows,)
+    for name, scores in (("candidate", request.candidate), ("champion", request.champion)):
+        if scores is None:
+            continue
+        if scores.shape != shape:
+            text = f"{name}: scores of shape {scores.shape}, expected {shape}"
+            return Evidence("gate.scores", Verdict.ERROR, text)
+        bad = int((~np.isfinite(row_losses(objective, request.y, scores))).sum())
+        if bad:
+            text = f"{name}: {bad:,} of {rows:,} losses are not finite, 0 allowed"
+            return Evidence("gate.scores", Verdict.ERROR, text, float(bad), 0.0)
+    return None
+
+
+def _improvement(
+    definition: Definition, champion: Floats, candidate: Floats, blocks: Blocks
+) -> Evidence:
+    """Paired: the same rows, so what makes a row hard for both cancels out."""
+    least = definition.gate.min_improvement
+    return _compare("gate.improvement", "", least, definition, champion, candidate, blocks)
+
+
+def _first_champion(
+    request: GateInput, definition: Definition, candidate: Floats, blocks: Blocks
+) -> Evidence:
+    """No champion to beat: the candidate must beat the best constant score of its training rows."""
+    import numpy as np
+
+    constant = np.broadcast_to(np.asarray(request.baseline, float), request.candidate.shape)
+    losses = row_losses(definition.label.objective, request.y, constant)
+    why = "no champion yet, so against a constant score: "
+    return _compare("gate.first_champion", why, 0.0, definition, losses, candidate, blocks)
+
+
+def _compare(
+    check: str,
+    why: str,
+    least: float,
+    definition: Definition,
+    before: Floats,
+    after: Floats,
+    blocks: Blocks,
+) -> Evidence:
+    alpha = definition.gate.alpha
+    gain = bounds(before - after, blocks, alpha)
+    if gain.lower > least:
+        verdict, shown = PASS, f"lower bound {gain.lower:.4f} > {least:g}"
+    elif gain.upper < 0:
+        verdict, shown = BLOCK, f"upper bound {gain.upper:.4f} < 0: worse"
+    else:
+        verdict, shown = UNSURE, f"lower bound {gain.lower:.4f} <= {least:g}: cannot tell"
+    numbers = {"before": before.mean(), "after": after.mean(), **gain._asdict()}
+    return Evidence(
+        check,
+        verdict,
+        f"{why}{LOSS_NAME[definition.label.objective]} {before.mean():.4f} -> {after.mean():.4f}, "
+        f"improvement {gain.point:.4f}, {shown}",
+        gain.lower,
+        least,
+        {
+            **{name: round(float(value), 8) for name, value in numbers.items()},
+            "blocks": blocks.count,
+            "resamples": len(blocks.weights),
+            "alpha": alpha,
+        },
+    )
+
+
+def _slices(
+    request: GateInput, definition: Definition, champion: Floats, candidate: Floats, blocks: Blocks
+) -> list[Evidence]:
+    gate = definition.gate
+    missing = [name for name in gate.slices if name not in request.slices]
+    if missing:
+        text = f"slice columns {missing} were not given; expected {list(gate.slices)}"
+        return [Evidence("gate.slices", Verdict.ERROR, text)]
+    columns = {name: request.slices[name] for name in gate.slices}
+    return [judge_slices(columns, champion, champion - candidate, blocks, gate)] if columns else []
+
+
+def _floor(request: GateInput, definition: Definition, blocks: Blocks) -> Evidence:
+    """The headline metric's lower bound, its error summed by block, against the floor."""
+    objective, gate = definition.label.objective, definition.gate
+    value, influence = headline(objective, request.y, request.candidate)
+    error = clustered_error(influence, blocks.codes)
+    lower = value + student_quantile(gate.alpha, blocks.count - 1) * error
+    verdict = PASS if lower >= gate.floor else BLOCK if value < gate.floor else UNSURE
+    sign = ">=" if verdict is PASS else "<"
+    return Evidence(
+        "gate.floor",
+        verdict,
+        f"{HEADLINE[objective]} {value:.4f}, lower bound {lower:.4f} {sign} floor {gate.floor:g}",
+        lower,
+        gate.floor,
+        {"value": round(value, 8), "standard_error": round(error, 8)},
+    )
+
+
+def _calibration(request: GateInput, definition: Definition) -> Evidence:
+    objective, gate = definition.label.objective, definition.gate
+    found = calibration_error(objective, request.y, request.candidate)
+    limit, text = gate.max_calibration_error, "the maximum"
+    if request.champion is not None:
+        allowed = calibration_error(objective, request.y, request.champion)
+        allowed += gate.calibration_margin
+        if allowed < limit:
+            limit, text = allowed, f"the champion's + {gate.calibration_margin:g}"
+    good = found <= limit
+    sign = "<=" if good else ">"
+    return Evidence(
+        "gate.calibration",
+        PASS if good else BLOCK,
+        f"calibration error {found:.4f} {sign} {limit:.4f} ({text})",
+        found,
+        limit,
+    )

@@ -1,0 +1,205 @@
+"""Is the candidate no worse anywhere that counts? One check over every declared slice.
+
+Promise: each row of the holdout is in a judged group of each slice column, whatever the size of its
+own slice.
+
+**The rule.** A group is *no worse* when the lower bound of its mean (champion's loss - candidate's)
+is at least ``-slice_margin`` x the champion's loss in that group. All groups must be no worse, each
+at level alpha: an intersection-union test, whose size is alpha without any correction for the
+number of groups (Berger 1982). A group is *worse* when its upper bound, at alpha / number of groups
+(Bonferroni, because one suffices), lies below the margin: that blocks. Else nobody can tell.
+
+**Why pooling.** A group of n rows whose losses differ by a standard deviation s between the models
+has a half width of about ``1.65 s / sqrt(n)``. On a week of flights s is about 0.15 and the loss
+0.45, so with a margin of 5 % (0.0225) it takes some 120 independent rows to get a half width below
+the margin, and 500 for a model that is just equal to pass 19 times in 20. With 15 carriers one
+always lacks them, and a strict rule would never let a better model pass. So a slice of fewer than
+``slice_min_rows`` rows, or whose half width exceeds its margin (a matter of noise and size, not of
+which model looks better), is pooled with the others like it as ``(other)``; while that pool is
+itself too small or too noisy, the smallest slice left joins it. A slice large enough to be named
+still blocks by itself when it is shown to be worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.metrics import student_quantile
+from ratchet.gate.bootstrap import FEWEST, Blocks, standard_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.definition import Gate
+
+    Floats = NDArray[np.float64]
+
+OTHER, MISSING = "(other)", "(missing)"
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums by block for each value of one slice column; shape (blocks, values) each."""
+
+    names: list[str]
+    rows: Floats
+    gains: Floats
+    losses: Floats
+
+    def pooled(self, members: list[int], name: str) -> _Sums:
+        """The members as one group."""
+        parts = (self.rows, self.gains, self.losses)
+        return _Sums([name], *(p[:, members].sum(axis=1, keepdims=True) for p in parts))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One judged group: its mean gain, how far the bound lies from it, and what is allowed."""
+
+    column: str
+    name: str
+    members: tuple[str, ...]
+    rows: int
+    gain: float
+    error: float
+    blocks: int
+    margin: float
+
+    def bound(self, alpha: float) -> float:
+        """Distance from the mean gain to its one-sided bound at level alpha."""
+        if self.blocks < FEWEST:
+            return float("inf")
+        return student_quantile(1 - alpha, self.blocks - 1) * self.error
+
+    def lower(self, alpha: float) -> float:
+        """The mean gain's lower bound at level alpha."""
+        return self.gain - self.bound(alpha)
+
+
+def judge_slices(
+    columns: Mapping[str, Any], losses: Floats, gains: Floats, blocks: Blocks, gate: Gate
+) -> Evidence:
+    """The check ``gate.slices`` as this module's docstring says.
+
+    Args:
+        columns: slice column to its values, shape (rows,).
+        losses: shape (rows,), the champion's.
+        gains: shape (rows,), the champion's loss less the candidate's.
+        blocks: of the same rows.
+        gate: gives alpha, margin and smallest size.
+    """
+    named: list[_Group] = []  # each slice that is large enough to block by itself
+    judged: list[_Group] = []  # the partition of all rows that must be no worse
+    for column, values in columns.items():
+        sums = _sum_up(values, losses, gains, blocks)
+        groups = _groups(column, sums, blocks, gate)
+        named += [g for g in groups if g.rows >= gate.slice_min_rows]
+        judged += _pool(column, sums, groups, blocks, gate)
+    every = {(g.column, g.members): g for g in (*named, *judged)}.values()
+    worse = [g for g in every if g.gain + g.bound(gate.alpha / len(every)) < -g.margin]
+    unsure = [g for g in judged if g.lower(gate.alpha) < -g.margin]
+    return _conclude(worse, unsure, judged, gate)
+
+
+def _conclude(
+    worse: list[_Group], unsure: list[_Group], judged: list[_Group], gate: Gate
+) -> Evidence:
+    tightest = min(worse or judged, key=lambda g: g.lower(gate.alpha) + g.margin)
+    lower, margin = tightest.lower(gate.alpha), tightest.margin
+    if worse:
+        verdict, says = Verdict.BLOCK, f"{len(worse)} worse than the margin allows; worst"
+        shown = f"even the upper bound < -{margin:.4f}"
+    elif unsure:
+        verdict = Verdict.INCONCLUSIVE
+        says = f"{len(unsure)} of {len(judged)} groups not shown to be no worse; least sure"
+        shown = f"lower bound {lower:.4f} < -{margin:.4f}"
+    else:
+        verdict, says = Verdict.PASS, f"all {len(judged)} groups no worse; least sure"
+        shown = f"lower bound {lower:.4f} >= -{margin:.4f}"
+    return Evidence(
+        "gate.slices",
+        verdict,
+        f"{says} {tightest.column}={tightest.name} ({tightest.rows:,} rows): "
+        f"improvement {tightest.gain:.4f}, {shown}",
+        lower,
+        -margin,
+        {"groups": [_shown(g, gate) for g in judged], "worse": [_shown(g, gate) for g in worse]},
+    )
+
+
+def _shown(group: _Group, gate: Gate) -> dict[str, Any]:
+    lower = group.lower(gate.alpha)
+    return {
+        "column": group.column,
+        "slice": group.name,
+        "members": list(group.members[:50]),
+        "rows": group.rows,
+        "improvement": round(group.gain, 6),
+        "lower": round(lower, 6) if lower > float("-inf") else None,
+        "margin": round(group.margin, 6),
+    }
+
+
+def _sum_up(values: Any, losses: Floats, gains: Floats, blocks: Blocks) -> _Sums:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+    coded = pc.dictionary_encode(pc.fill_null(pc.cast(column, pa.string()), MISSING))
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    names = coded.dictionary.to_pylist()
+    cells = blocks.codes * len(names) + coded.indices.to_numpy()
+    size = blocks.count * len(names)
+
+    def total(weights: Floats | None) -> Floats:
+        flat = np.bincount(cells, weights, minlength=size).astype(np.float64)
+        return flat.reshape(blocks.count, len(names))
+
+    return _Sums(names, total(None), total(gains), total(losses))
+
+
+def _groups(column: str, sums: _Sums, blocks: Blocks, gate: Gate) -> list[_Group]:
+    rows = sums.rows.sum(axis=0)
+    errors = standard_errors(sums.gains, sums.rows, blocks)
+    margins = gate.slice_margin * sums.losses.sum(axis=0) / rows
+    gains = sums.gains.sum(axis=0) / rows
+    held = (sums.rows > 0).sum(axis=0)
+    return [
+        _Group(
+            column,
+            name,
+            (name,),
+            int(rows[i]),
+            float(gains[i]),
+            float(errors[i]),
+            int(held[i]),
+            float(margins[i]),
+        )
+        for i, name in enumerate(sums.names)
+    ]
+
+
+def _pool(
+    column: str, sums: _Sums, groups: list[_Group], blocks: Blocks, gate: Gate
+) -> list[_Group]:
+    """A partition of the rows: slices that can be judged alone, and the others as one group."""
+
+    def can_be_judged(group: _Group) -> bool:
+        return group.rows >= gate.slice_min_rows and group.bound(gate.alpha) <= group.margin
+
+    order = sorted(range(len(groups)), key=lambda i: (groups[i].rows, groups[i].name))
+    alone = [i for i in order if can_be_judged(groups[i])]
+    together = [i for i in order if not can_be_judged(groups[i])]
+    while together:
+        members = tuple(sorted(groups[i].name for i in together))
+        pooled = _groups(column, sums.pooled(together, OTHER), blocks, gate)[0]
+        pool = replace(pooled, members=members)
+        if can_be_judged(pool) or not alone:
+            return [*(groups[i] for i in alone), pool]
+        together.append(alone.pop(0))
+    return groups
