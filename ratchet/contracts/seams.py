@@ -115,6 +115,14 @@ class Lease(Protocol):
             LeaseHeld: another run holds it; the message says who and since when.
         """
 
+    def check(self) -> None:
+        """Prove that it is still held, before a write that only its holder may make.
+
+        Raises:
+            LeaseHeld: it is not held, or another run took it over after this one was paused.
+            StorageError: the store did not answer in time.
+        """
+
 
 @dataclass(frozen=True)
 class ExpectationResult:

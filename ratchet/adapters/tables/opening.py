@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ratchet.adapters import s3
 from ratchet.adapters.tables.delta import DeltaTables
 from ratchet.adapters.tables.files import S3Files
 from ratchet.errors import DefinitionError
 from ratchet.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _STRANGE = re.compile(r"[\\%?#*\[\]\x00-\x1f\x7f\ud800-\udfff]")
 _proven: set[tuple[str | None, str, str]] = set()  # stores probed by this process
@@ -34,13 +38,23 @@ def open_tables(root: str, settings: Settings) -> DeltaTables:
     check_root(root)
     if not root.startswith("s3://"):
         return DeltaTables(root)
+    client, bucket, prefix = open_store(root, settings)
+    return DeltaTables(root, storage_options(settings), S3Files(client, bucket, prefix))
+
+
+def open_store(root: str, settings: Settings) -> tuple[S3Client, str, str]:
+    """Client, bucket and prefix of an S3 root whose conditional writes are proven.
+
+    Raises:
+        As :func:`open_tables`.
+    """
     bucket, prefix = s3.split(root)
     client = s3.client(settings)
     place = (settings.s3_endpoint, bucket, prefix)
     if place not in _proven:
         s3.probe_conditional_writes(client, bucket, prefix)
         _proven.add(place)
-    return DeltaTables(root, storage_options(settings), S3Files(client, bucket, prefix))
+    return client, bucket, prefix
 
 
 def check_root(root: str) -> None:
