@@ -47,6 +47,7 @@ class Source(_Part):
     labels: str | None = None  # left out: the label travels with the features
     key: tuple[str, ...] = ()  # left out: object key and row number
     known: Literal["declared", "arrival"] = "declared"
+    ignore: tuple[str, ...] = ()  # undeclared columns that objects may carry; "*" allows all
     max_object_mib: int = Field(default=1024, ge=1, le=65_536)
     max_decoded_mib: int = Field(default=4096, ge=1, le=262_144)
     max_cell_chars: int = Field(default=10_000, ge=1, le=1_000_000)

