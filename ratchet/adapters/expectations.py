@@ -1,0 +1,294 @@
+"""Great Expectations behind the :class:`~ratchet.contracts.seams.SuiteRunner` seam.
+
+>>> GreatExpectations().run(json.loads(text), rows.to_pandas())          # doctest: +SKIP
+[ExpectationResult(name='column_values_to_be_between(temp)', level='row', success=True, ...)]
+
+Promise: one result for each expectation, in the suite's order. A check that breaks is a result with
+``exception`` set, never a pass and never a traceback. A row-level rule names every row it rejects.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.seams import ExpectationResult
+from ratchet.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVELS = ("row", "batch")
+EXAMPLES, CELL = 3, 40  # values shown of those that fail, and characters of each
+_NAME = "ratchet"
+_ONE_AT_A_TIME = threading.Lock()  # the engine of a data source has one active batch
+# Whatever `mostly` says, these results belong to the arguments and not to what is expected.
+_NOT_EXPECTED = {"column", "column_A", "column_B", "column_list", "ignore_row_if", "batch_id"}
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One expectation of the suite, checked and built."""
+
+    name: str
+    level: str
+    reason: str
+    columns: tuple[str, ...]
+    expected: str
+    expectation: Any
+
+
+class GreatExpectations:
+    """Runs suites written as Great Expectations' own JSON.
+
+    Each expectation's ``meta`` says its ``level`` (``row``: failing rows are rejected; ``batch``:
+    a failure is about the whole batch) and the ``reason`` of the rule.
+    """
+
+    def run(self, suite: Mapping[str, Any], frame: pd.DataFrame) -> list[ExpectationResult]:
+        """One result per expectation, in the suite's order.
+
+        Args:
+            suite: ``{"name": ..., "expectations": [{"type", "kwargs", "meta"}, ...]}``.
+            frame: the batch, shape (rows, columns); row positions in results count from 0.
+
+        Raises:
+            DefinitionError: no rules, unknown expectation or argument, no level, or a
+                condition given as text.
+        """
+        rules = _rules(suite)
+        frame = frame.reset_index(drop=True)
+        present = set(map(str, frame.columns))
+        runnable = [r for r in rules if present.issuperset(r.columns)]
+        results = _validate(runnable, frame)
+        return [
+            _result(rule, results[rule.name], frame)
+            if rule.name in results
+            else _column_missing(rule, present)
+            for rule in rules
+        ]
+
+
+def _validate(rules: Sequence[_Rule], frame: pd.DataFrame) -> dict[str, Any]:
+    """Name of each rule to GX's result, or to the error that stopped all of them."""
+    with _ONE_AT_A_TIME:
+        try:
+            batch = _batches().get_batch(batch_parameters={"dataframe": frame})
+            # Positions cost half as much again, and healthy batches need none: first yes or no.
+            quick = _results(batch, [r for r in rules if r.level == "row"], "BOOLEAN_ONLY")
+            full = [r for r in rules if r.level == "batch" or not quick[r.name].success]
+            return {**quick, **_results(batch, full, "COMPLETE")}
+        except Exception as error:  # the instrument broke: every rule says so, and none passes
+            return {rule.name: error for rule in rules}
+
+
+def _results(batch: Any, rules: Sequence[_Rule], detail: str) -> dict[str, Any]:
+    from great_expectations.core import ExpectationSuite
+
+    if not rules:
+        return {}
+    suite = ExpectationSuite(name="suite")
+    # Not `expectations=`: that copies each and compares it with all others.
+    suite.expectations = [rule.expectation for rule in rules]
+    shape = {
+        "result_format": detail,
+        "exclude_unexpected_values": True,
+        "return_unexpected_index_query": False,
+    }
+    outcome = batch.validate(suite, result_format=shape)
+    # Broken expectations come first in GX's list, so each is found by the name it carries.
+    named = {r.expectation_config.meta[_NAME]: r for r in outcome.results}
+    return {rule.name: named[rule.name] for rule in rules}
+
+
+@lru_cache(maxsize=1)
+def _batches() -> Any:
+    """The batch definition through which frames are validated, one for the process."""
+    from ratchet.settings import prepare_environment
+
+    prepare_environment()
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.analytics_enabled = False
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("ratchet").add_dataframe_asset("batch")
+    return asset.add_batch_definition_whole_dataframe("rows")
+
+
+def _rules(suite: Mapping[str, Any]) -> list[_Rule]:
+    from ratchet.settings import prepare_environment
+
+    prepare_environment()
+    listed = suite.get("expectations")
+    if not isinstance(listed, list) or not listed:
+        raise DefinitionError(
+            "suite: expected a list 'expectations' with at least one rule; without a rule there is "
+            "no evidence, and nothing may pass"
+        )
+    names: dict[str, int] = {}
+    return [_rule(entry, position, names) for position, entry in enumerate(listed)]
+
+
+def _rule(entry: Any, position: int, names: dict[str, int]) -> _Rule:
+    where = f"suite: expectation {position + 1}"
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
+        raise DefinitionError(f"{where}: expected an object with 'type' and 'kwargs'")
+    kwargs, meta = dict(entry.get("kwargs") or {}), dict(entry.get("meta") or {})
+    where = f"{where} ({entry['type']})"
+    level = meta.get("level")
+    if level not in LEVELS:
+        raise DefinitionError(f"{where}: meta.level: expected one of {LEVELS}, found {level!r}")
+    if _runs_code(kwargs):
+        raise DefinitionError(
+            f"{where}: a condition given as text would be run as code; write it as an object: "
+            '{"type": "comparison", "column": {"name": ...}, "operator": "IN", "parameter": [...]}'
+        )
+    columns = _columns(kwargs)
+    plain = f"{entry['type'].removeprefix('expect_')}({', '.join(columns)})"
+    names[plain] = names.get(plain, 0) + 1
+    name = plain if names[plain] == 1 else f"{plain}#{names[plain]}"
+    expectation = _build(entry["type"], kwargs, {**meta, _NAME: name}, where)
+    if level == "row":
+        _check_row_level(expectation, kwargs, where)
+    return _Rule(name, level, str(meta.get("reason", "")), columns, _expected(kwargs), expectation)
+
+
+def _runs_code(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a row condition is text: pandas would evaluate it, with names and calls."""
+    condition = kwargs.get("row_condition")
+    return isinstance(condition, str) or "pass_through" in str(condition)
+
+
+def _columns(kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+    named = [kwargs[k] for k in ("column", "column_A", "column_B") if k in kwargs]
+    return tuple(str(c) for c in [*named, *kwargs.get("column_list", ())])
+
+
+def _build(kind: str, kwargs: dict[str, Any], meta: dict[str, Any], where: str) -> Any:
+    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    try:
+        return ExpectationConfiguration(type=kind, kwargs=kwargs, meta=meta).to_domain_obj()
+    except GreatExpectationsError as error:
+        raise DefinitionError(f"{where}: {error}; see greatexpectations.io/expectations") from error
+    except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
+        raise DefinitionError(f"{where}: {' '.join(str(error).split())}") from error
+
+
+def _check_row_level(expectation: Any, kwargs: Mapping[str, Any], where: str) -> None:
+    from great_expectations.expectations import expectation as kinds
+
+    per_row = (
+        kinds.ColumnMapExpectation,
+        kinds.ColumnPairMapExpectation,
+        kinds.MulticolumnMapExpectation,
+    )
+    if not isinstance(expectation, per_row):
+        raise DefinitionError(f"{where}: it judges no single row, so meta.level must be 'batch'")
+    if kwargs.get("mostly", 1) != 1:
+        raise DefinitionError(
+            f"{where}: a row-level rule rejects each row that fails it; 'mostly' tolerates some, "
+            "so drop it, or set meta.level to 'batch'"
+        )
+
+
+def _result(rule: _Rule, outcome: Any, frame: pd.DataFrame) -> ExpectationResult:
+    if isinstance(outcome, Exception):
+        return _broken(rule, f"{type(outcome).__name__}: {outcome}")
+    raised = _exception(outcome.exception_info)
+    if raised is not None:
+        return _broken(rule, raised)
+    found = outcome.result
+    failed = found.get("unexpected_index_list") or ()
+    return ExpectationResult(
+        name=rule.name,
+        level=rule.level,
+        success=bool(outcome.success),  # the quantile expectation gives a numpy bool
+        observed=_observed(rule, found, failed, frame),
+        expected=rule.expected,
+        reason=rule.reason,
+        failed_rows=tuple(int(i) for i in failed) if rule.level == "row" else (),
+    )
+
+
+def _exception(info: Mapping[str, Any]) -> str | None:
+    """The message in GX's two shapes of exception info: flat, or one entry a broken metric."""
+    entries: Iterable[Any] = [info] if "raised_exception" in info else info.values()
+    for entry in entries:
+        if isinstance(entry, Mapping) and entry.get("raised_exception"):
+            return str(entry.get("exception_message"))
+    return None
+
+
+def _broken(rule: _Rule, message: str) -> ExpectationResult:
+    return ExpectationResult(
+        rule.name,
+        rule.level,
+        success=False,
+        observed="the check broke",
+        expected=rule.expected,
+        reason=rule.reason,
+        exception=_clip(message, 300),
+    )
+
+
+def _column_missing(rule: _Rule, present: set[str]) -> ExpectationResult:
+    absent = [c for c in rule.columns if c not in present]
+    return ExpectationResult(
+        rule.name,
+        level="batch",  # without its column a rule can name no row
+        success=False,
+        observed=f"column missing: {', '.join(absent)}",
+        expected=rule.expected,
+        reason=rule.reason,
+    )
+
+
+def _expected(kwargs: Mapping[str, Any]) -> str:
+    shown = {k: v for k, v in kwargs.items() if k not in _NOT_EXPECTED and v is not None}
+    return ", ".join(f"{k} {_clip(v, 200)}" for k, v in shown.items()) or "holds"
+
+
+def _observed(
+    rule: _Rule, found: Mapping[str, Any], failed: Sequence[int], frame: pd.DataFrame
+) -> str:
+    if "observed_value" in found:
+        return _clip(_plain(found["observed_value"]), 200)
+    if not found:
+        return f"none of {len(frame)} rows fails"
+    count, rows = int(found.get("unexpected_count") or 0), int(found.get("element_count") or 0)
+    text = f"{count} of {rows} rows fail"
+    if not count:
+        return text
+    columns = [c for c in rule.columns if c in frame.columns]
+    sample = frame.loc[list(failed[:EXAMPLES]), columns].itertuples(index=False, name=None)
+    shown = "; ".join(", ".join(_clip(_plain(v), CELL) for v in row) for row in sample)
+    return f"{text}, such as {shown}"
+
+
+def _plain(value: Any) -> Any:
+    """Numpy scalars, arrays and containers as plain Python values; floats to six digits."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _clip(value: Any, limit: int) -> str:
+    """One line of printable text: control and bidi characters escaped, length bounded."""
+    raw = value[: limit + 1] if isinstance(value, str) else str(value)[: limit * 4]
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in raw)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
