@@ -1,0 +1,41 @@
+"""register: what exactly is this model, and who is champion now?
+
+>>> decide([passed], [unsure], rows_in=6500)                          # doctest: +SKIP
+('held', ('improvement 0.0004, lower bound -0.0010 <= 0: cannot tell',))
+
+Its promise: nothing is promoted without evidence that lets it through; a promotion that was cut
+off at any point is completed or undone, and either way exactly one gated champion serves.
+"""
+
+from ratchet.register.decide import decide, same_scores
+from ratchet.register.describe import PAGE_LIMIT, describe, plain
+from ratchet.register.recover import Action, SetAlias, WriteDone, recover, unfinished
+from ratchet.register.rows import (
+    Entry,
+    decision_row,
+    decisions_from,
+    incident_row,
+    run_metrics,
+    run_params,
+    version_tags,
+)
+
+__all__ = [
+    "PAGE_LIMIT",
+    "Action",
+    "Entry",
+    "SetAlias",
+    "WriteDone",
+    "decide",
+    "decision_row",
+    "decisions_from",
+    "describe",
+    "incident_row",
+    "plain",
+    "recover",
+    "run_metrics",
+    "run_params",
+    "same_scores",
+    "unfinished",
+    "version_tags",
+]

@@ -1,0 +1,196 @@
+"""A decision as a page that a person reads: on the model version, the run, and in the terminal.
+
+>>> print(describe(decision).splitlines()[0])                         # doctest: +SKIP
+## Promoted: window 2013-03-05 of flights
+
+Every value is escaped: a category named ``<script>`` or ``a|b`` is shown, never obeyed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from ratchet.contracts.clock import Clock
+from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.lineage import Decision, Lineage
+
+PAGE_LIMIT = 5000  # characters: the width of the description in MLflow's database
+_HEADLINES = {
+    "promoted": "Promoted",
+    "held": "Held back",
+    "blocked": "Blocked",
+    "no_data": "No data",
+    "error": "Error",
+}
+_MARKS = {
+    Verdict.PASS: "✅ PASS",
+    Verdict.WARN: "⚠️ WARN",
+    Verdict.INCONCLUSIVE: "❔ INCONCLUSIVE",
+    Verdict.BLOCK: "⛔ BLOCK",
+    Verdict.ERROR: "💥 ERROR",
+}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", "|": "&#124;", "`": "&#96;"}
+
+
+def plain(value: object, limit: int = 300) -> str:
+    """The value as text that Markdown and HTML show as it is, on one line.
+
+    Controls and characters that change the direction of text are dropped; more than ``limit``
+    characters are cut.
+    """
+    text = "".join(" " if c.isspace() else c for c in str(value))
+    text = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    text = re.sub(r"([\\*_\[\]#~])", r"\\\1", text)
+    return "".join(_ENTITIES.get(c, c) for c in text)
+
+
+def describe(decision: Decision, limit: int | None = PAGE_LIMIT) -> str:
+    """The decision in Markdown: outcome, why, evidence, what it was trained on, what to do next.
+
+    Args:
+        decision: of a cycle or of a rollback.
+        limit: the most characters; passed checks are summed up, then the longest cells cut, until
+            the page fits. None shows all.
+    """
+    page = ""
+    for checks, cell in ((None, 300), (12, 200), (0, 160), (0, 80), (0, 40)):
+        page = "\n\n".join(s for s in _sections(decision, checks, cell) if s) + "\n"
+        if limit is None or len(page) <= limit:
+            return page
+    return page[: (limit or len(page)) - 4].rpartition("\n")[0] + "\n\n…"
+
+
+def _sections(decision: Decision, checks: int | None, cell: int) -> list[str]:
+    window, name = plain(decision.window, 60), plain(decision.pipeline, 60)
+    headline = _HEADLINES.get(decision.outcome, plain(decision.outcome))
+    reasons = decision.reasons[:3] if decision.outcome == "promoted" else decision.reasons[:6]
+    return [
+        f"## {headline}: window {window} of {name}",
+        _champion(decision),
+        "\n".join(f"- {plain(reason, cell)}" for reason in reasons),
+        _metrics(decision),
+        _evidence(decision, checks, cell),
+        _trained_on(decision),
+        _window(decision),
+        _next_steps(decision),
+    ]
+
+
+def _champion(decision: Decision) -> str:
+    before, after = decision.champion_before, decision.champion_after
+    if before == after:
+        return f"The champion stays **version {after}**." if after else "There is no champion yet."
+    if after is None:
+        return f"Version {before} is no longer champion."
+    if before is None:
+        return f"**Version {after}** is the first champion."
+    return f"The champion was version {before} and is now **version {after}**."
+
+
+def _metrics(decision: Decision) -> str:
+    if not decision.candidate:
+        return ""
+    names = [*decision.candidate, *(m for m in decision.champion if m not in decision.candidate)]
+    rows = [
+        (plain(m, 40), _number(decision.candidate.get(m)), _number(decision.champion.get(m)))
+        for m in names[:12]
+    ]
+    table = _table(("on held-out rows", "candidate", "champion before"), rows)
+    return f"### Measured\n\n{table}"
+
+
+def _evidence(decision: Decision, checks: int | None, cell: int) -> str:
+    """The gate first, then what did not pass, then as many others as there is room for."""
+    if not decision.evidence:
+        return ""
+    shown = [e for e in decision.evidence if _always_shown(e)]
+    others = [e for e in decision.evidence if not _always_shown(e)]
+    kept = others if checks is None else others[:checks]
+    rows = [
+        (plain(e.check, 60), _MARKS[e.verdict], plain(e.arithmetic, cell)) for e in shown + kept
+    ]
+    text = f"### Evidence\n\n{_table(('check', 'verdict', 'arithmetic'), rows)}"
+    left = len(others) - len(kept)
+    return f"{text}\n\nand {left} more checks that passed." if left else text
+
+
+def _always_shown(evidence: Evidence) -> bool:
+    return evidence.verdict is not Verdict.PASS or evidence.check.startswith(("gate.", "register."))
+
+
+def _trained_on(decision: Decision) -> str:
+    lineage = decision.lineage
+    if lineage is None:
+        return ""
+    show = _clock(decision.window).show
+    since = "the beginning" if lineage.train_from is None else show(lineage.train_from)
+    rows = [
+        ("rows", f"{lineage.rows:,}, events from {since} until {show(lineage.train_before)}"),
+        ("known before", f"{show(lineage.as_of)} (as-of)"),
+        ("recipe", _recipe(lineage)),
+        ("tables", f"accepted v{lineage.accepted_version}, labels v{lineage.labels_version}"),
+        ("parent", f"version {lineage.parent}" if lineage.parent else "none"),
+        ("seed, threads", f"{lineage.seed}, {lineage.threads}"),
+        *((f"{n} digest", f"{d[:12]}") for n, d in _digests(lineage).items() if d),
+    ]
+    return f"### Trained on\n\n{_table(('what', 'value'), [(a, plain(b)) for a, b in rows])}"
+
+
+def _digests(lineage: Lineage) -> dict[str, str]:
+    return {
+        "data": lineage.data_digest,
+        "definition": lineage.definition_digest,
+        "code": lineage.code_digest,
+        "model": lineage.model_digest,
+    }
+
+
+def _recipe(lineage: Lineage) -> str:
+    name = lineage.recipe.get("name", "")
+    rest = {k: v for k, v in lineage.recipe.items() if k != "name" and v is not None}
+    return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)
+
+
+def _window(decision: Decision) -> str:
+    drift = plain(decision.drift.get("verdict", "not measured"), 60)
+    return (
+        "### This window\n\n"
+        f"{decision.rows_in:,} rows in, {decision.accepted:,} accepted, "
+        f"{decision.quarantined:,} quarantined; {decision.labels_in:,} labels in, "
+        f"{decision.labels_quarantined:,} quarantined. Drift: {drift}."
+    )
+
+
+def _next_steps(decision: Decision) -> str:
+    """Commands stand in code blocks: their text is ours, and names follow a strict pattern."""
+    name, window = _safe(decision.pipeline), _safe(decision.window)
+    steps = [f"ratchet explain {window} -p {name}"]
+    if decision.champion_after is not None and decision.champion_after != decision.champion_before:
+        steps.append(f"ratchet verify {decision.champion_after} -p {name}")
+        if decision.champion_before is not None:
+            back = decision.champion_before
+            steps.append(f"ratchet rollback -p {name} --to {back} --by YOU --reason WHY")
+    if decision.quarantined or decision.labels_quarantined:
+        steps.append(f"ratchet quarantine list -p {name}")
+    return "### What you can do\n\n" + "\n".join(f"    {step}" for step in steps)
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^\w.:+-]", "", text)[:60]
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _clock(window: str) -> Clock:
+    return Clock("integer" if window.lstrip("-").isdigit() else "timestamp")

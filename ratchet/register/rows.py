@@ -1,0 +1,176 @@
+"""Decisions and incidents as rows of their tables, and the tags of a model version."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from ratchet.contracts.bundle import MODEL, Bundle
+from ratchet.contracts.columns import WINDOW, decisions_schema, incidents_schema
+from ratchet.contracts.lineage import Decision, Lineage, canonical_json, digest_of
+from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG
+from ratchet.errors import Damaged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Phase = Literal["intent", "done"]
+Kind = Literal["cycle", "rollback"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the decisions table. ``id`` joins an intent with its done."""
+
+    id: str
+    kind: str
+    phase: str
+    decision: Decision
+    by: str
+    at: datetime
+
+
+def decision_row(
+    decision: Decision, phase: Phase, at: datetime, by: str, kind: Kind = "cycle"
+) -> pa.Table:
+    """One row of ``decisions``; its id is the decision's cycle key, the same in both phases.
+
+    Args:
+        decision: what was concluded.
+        phase: ``intent`` before the alias moves, ``done`` after it, or at once without a move.
+        at: when; with a time zone.
+        by: the run or the person.
+        kind: a cycle, or a rollback by a person.
+    """
+    import pyarrow as pa
+
+    row = {
+        "id": decision.cycle_key,
+        "pipeline": decision.pipeline,
+        "kind": kind,
+        "phase": phase,
+        WINDOW: decision.window_index,
+        "window_label": decision.window,
+        "cycle_key": decision.cycle_key,
+        "definition_digest": decision.definition_digest,
+        "outcome": decision.outcome,
+        "champion_before": decision.champion_before,
+        "champion_after": decision.champion_after,
+        "document": canonical_json(decision.as_json()),
+        "by": by,
+        "at": at,
+    }
+    return pa.Table.from_pylist([row], schema=decisions_schema())
+
+
+def decisions_from(table: pa.Table) -> list[Entry]:
+    """The entries of a decisions table, in its order; an empty table gives none.
+
+    Raises:
+        Damaged: a row's document is not a decision.
+    """
+    if table.num_rows == 0:
+        return []
+    wanted = ["id", "kind", "phase", "document", "by", "at"]
+    entries = []
+    for row in table.select(wanted).to_pylist():
+        try:
+            row["decision"] = Decision.from_json(json.loads(row.pop("document")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Damaged(
+                f"decision {row['id']!r}: its document cannot be read ({error!r}); expected JSON "
+                "of a Decision. Read an older version of the decisions table."
+            ) from error
+        entries.append(Entry(**row))
+    return entries
+
+
+def incident_row(decision: Decision, at: datetime) -> pa.Table:
+    """One row of ``incidents``: why this cycle was blocked or broke, with what did not pass.
+
+    The same cycle and outcome always have the same id.
+    """
+    import pyarrow as pa
+
+    failed = [e.as_json() for e in decision.evidence if not e.verdict.lets_through]
+    document = {
+        "cycle_key": decision.cycle_key,
+        "run_id": decision.run_id,
+        "reasons": list(decision.reasons),
+        "evidence": failed,
+        "champion": decision.champion_after,
+    }
+    row = {
+        "id": digest_of([decision.cycle_key, decision.outcome])[:16],
+        "pipeline": decision.pipeline,
+        WINDOW: decision.window_index,
+        "kind": decision.outcome,
+        "summary": decision.reasons[0] if decision.reasons else decision.outcome,
+        "document": canonical_json(document),
+        "at": at,
+    }
+    return pa.Table.from_pylist([row], schema=incidents_schema())
+
+
+def version_tags(bundle: Bundle, decision: Decision) -> dict[str, str]:
+    """Tags of a model version: the whole query that its training set is, and its digests."""
+    lineage = bundle.manifest.lineage
+    return {
+        CYCLE_KEY_TAG: decision.cycle_key,
+        DIGEST_TAG: bundle.digest,
+        **{f"ratchet.{name}": value for name, value in _facts(lineage).items()},
+        "ratchet.model_digest": bundle.manifest.files.get(MODEL, ""),
+    }
+
+
+def run_params(decision: Decision) -> dict[str, str]:
+    """Parameters of the cycle's run: what was asked for, from the candidate's lineage."""
+    if decision.lineage is None:
+        return {"window": decision.window, "as_of": str(decision.as_of)}
+    recipe = {k: v for k, v in decision.lineage.recipe.items() if k != "name" and v is not None}
+    settings = {f"recipe.{name}": str(value) for name, value in recipe.items()}
+    return {**_facts(decision.lineage), **settings}
+
+
+def run_metrics(decision: Decision) -> dict[str, float]:
+    """Metrics of the cycle's run, grouped by the part before the slash; only finite numbers."""
+    found: dict[str, float | None] = {
+        "rows/in": decision.rows_in,
+        "rows/accepted": decision.accepted,
+        "rows/quarantined": decision.quarantined,
+        "labels/in": decision.labels_in,
+        "labels/quarantined": decision.labels_quarantined,
+        "memory/peak_mib": decision.peak_mib,
+        **{f"candidate/{name}": value for name, value in decision.candidate.items()},
+        **{f"champion/{name}": value for name, value in decision.champion.items()},
+        **{f"seconds/{name}": value for name, value in decision.seconds.items()},
+        **{f"recipe_loss/{name}": value for name, value in decision.recipe_losses.items()},
+        **{
+            e.check.replace(".", "/", 1): e.measured
+            for e in decision.evidence
+            if e.check.startswith("gate.")
+        },
+    }
+    return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
+
+
+def _facts(lineage: Lineage) -> dict[str, str]:
+    return {
+        "window": lineage.window,
+        "as_of": str(lineage.as_of),
+        "train_from": "" if lineage.train_from is None else str(lineage.train_from),
+        "train_before": str(lineage.train_before),
+        "recipe": str(lineage.recipe.get("name", "")),
+        "rows": str(lineage.rows),
+        "seed": str(lineage.seed),
+        "threads": str(lineage.threads),
+        "parent": "" if lineage.parent is None else str(lineage.parent),
+        "accepted_version": str(lineage.accepted_version),
+        "labels_version": str(lineage.labels_version),
+        "data_digest": lineage.data_digest,
+        "definition_digest": lineage.definition_digest,
+        "code_digest": lineage.code_digest,
+    }
