@@ -102,12 +102,8 @@ class S3Server:
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # its directory is thrown away, so there is nothing to save
+        process.wait()
 
     def client(self) -> Any:
         """A new boto3 S3 client with these keys."""

@@ -144,18 +144,26 @@ class S3Lease:
 
     def _write(self, holder: Holder, condition: dict[str, str]) -> str:
         """Write under a condition; the new ETag, or '' when somebody else wrote in between."""
-        body = holder.to_bytes()
-        request = {"Bucket": self._bucket, "Key": self._key, "Body": body, **condition}
         try:
-            return str(self._client.put_object(**request)["ETag"])
+            return self._put(holder, condition)
         except Exception as error:
             refused = s3.code(error) in s3.REFUSED + s3.ABSENT
             found, etag, _ = self._read()  # an answer may have been lost: was it our own write?
             if found == holder:
                 return etag
-            if refused:
+            if not refused:
+                raise self._failure(error) from None
+            if found is None or found.nonce != holder.nonce:
                 return ""
+        try:  # an earlier sign of life arrived after all: go on from it
+            return self._put(holder, {"IfMatch": etag})
+        except Exception as error:
             raise self._failure(error) from None
+
+    def _put(self, holder: Holder, condition: dict[str, str]) -> str:
+        body = holder.to_bytes()
+        request = {"Bucket": self._bucket, "Key": self._key, "Body": body, **condition}
+        return str(self._client.put_object(**request)["ETag"])
 
     def _read(self) -> tuple[Holder | None, str, float]:
         """The holder on record, the object's ETag ('' for none) and its age in whole seconds."""
