@@ -11,16 +11,17 @@ that another key could alias, or that leaves the zone, is reported and never rea
 from __future__ import annotations
 
 import os
-import re
 import stat
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ratchet.adapters import s3
+from ratchet.adapters.landing_keys import MAX_KEY, ignored, shown_key, sift, unsafe_reason
+from ratchet.contracts.clock import EPOCH
 from ratchet.contracts.seams import LandingZone, ObjectRef
 from ratchet.errors import DefinitionError, ObjectChanged, StorageError, TooLarge, UnsafeKey
 from ratchet.settings import Settings
@@ -28,10 +29,8 @@ from ratchet.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-MAX_KEY = 1024
-_TEMPORARY = (".tmp", ".part", ".crc")
-_CHUNK = 8 * 2**20
 _TRIES = 3
+_LAST_MICROSECOND = 253_402_300_799_999_999  # of year 9999; a file may claim to be younger
 
 
 def open_zone(address: str, settings: Settings) -> LandingZone:
@@ -47,76 +46,12 @@ def open_zone(address: str, settings: Settings) -> LandingZone:
     scheme, separator, rest = address.partition("://")
     if not separator:
         return DirectoryZone(settings.home / address, address)
-    if scheme != "s3":
+    if scheme != "s3" or "@" in rest:
         raise DefinitionError(
-            f"landing zone {scheme}://…: expected a directory or s3://bucket/prefix"
+            f"landing zone {scheme}://...: expected a directory or s3://bucket/prefix; credentials "
+            "belong in RATCHET_S3_ACCESS_KEY and RATCHET_S3_SECRET_KEY"
         )
-    bucket, _, prefix = rest.partition("/")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", bucket):
-        raise DefinitionError(
-            "landing zone s3://…: expected s3://bucket/prefix; credentials belong in "
-            "RATCHET_S3_ACCESS_KEY and RATCHET_S3_SECRET_KEY"
-        )
-    return S3Zone(bucket, prefix, _s3_client(settings))
-
-
-def ignored(key: str) -> bool:
-    """Whether a key names a temporary or hidden file, which is left alone until it is renamed.
-
-    A part that starts with ``.`` or ``_``, or a name that ends in ``.tmp``, ``.part`` or ``.crc``.
-    """
-    parts = key.replace("\\", "/").split("/")
-    hidden = any(p.startswith(("_", ".")) and p not in (".", "..") for p in parts)
-    return hidden or key.endswith(_TEMPORARY)
-
-
-def unsafe_reason(key: str) -> str | None:
-    """Why a key must not be read; None when it is a canonical relative POSIX path."""
-    try:
-        size = len(key.encode("utf-8"))
-    except UnicodeEncodeError:
-        return "the name is not UTF-8"
-    reasons = {
-        f"the key has {size} bytes, allowed are 1 to {MAX_KEY}": not 0 < size <= MAX_KEY,
-        "a backslash, which some systems take for a slash": "\\" in key,
-        "it starts with a slash": key.startswith("/"),
-        "an empty part, '.' or '..', so another key could name the same object": any(
-            part in ("", ".", "..") for part in key.split("/")
-        ),
-        "control or invisible characters": any(
-            unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in key
-        ),
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def canonical(key: str) -> str:
-    """The form in which two keys meet that some system takes for one."""
-    parts = unicodedata.normalize("NFC", key).replace("\\", "/").split("/")
-    return "/".join(p for p in parts if p not in ("", "."))
-
-
-def shown_key(key: str) -> str:
-    """A key as safe ASCII text; bytes that are not UTF-8 as ``\\xff``."""
-    raw = key.encode("utf-8", errors="surrogateescape")
-    return ascii(raw.decode("utf-8", errors="backslashreplace"))[1:-1][:MAX_KEY]
-
-
-def _sift(
-    found: list[tuple[ObjectRef, str | None]],
-) -> tuple[list[ObjectRef], list[tuple[str, str]]]:
-    """Sort by key; set apart keys that are unsafe alone or alias one another."""
-    forms = Counter(canonical(ref.key) for ref, _ in found)
-    objects, unsafe = [], []
-    for ref, reason in sorted(found, key=lambda item: item[0].key):
-        why = reason or unsafe_reason(ref.key)
-        if why is None and forms[canonical(ref.key)] > 1:
-            why = "another key of the zone is the same once cleaned up"
-        if why is None:
-            objects.append(ref)
-        else:
-            unsafe.append((shown_key(ref.key), why))
-    return objects, unsafe
+    return S3Zone(*s3.split(address), s3.client(settings))
 
 
 def _check(ref: ObjectRef, max_bytes: int) -> None:
@@ -152,7 +87,7 @@ class DirectoryZone:
                     f"landing zone {self.root}: there is no such directory; create it, or change "
                     "source.landing"
                 )
-            return _sift(list(self._walk(self.root, "")))
+            return sift(list(self._walk(self.root, "")))
         except OSError as error:
             raise StorageError(f"landing zone {self.root}: cannot be listed: {error}") from error
 
@@ -162,7 +97,7 @@ class DirectoryZone:
                 key = prefix + entry.name
                 if ignored(key):
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and len(os.fsencode(key)) < MAX_KEY:
                     yield from self._walk(Path(entry.path), f"{key}/")
                     continue
                 try:
@@ -188,7 +123,7 @@ class DirectoryZone:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise _changed(ref.key, "deleted") from error
         except OSError as error:
-            if stat.S_ISLNK(self._mode(ref.key)):
+            if self._has_link(ref.key):
                 raise _changed(ref.key, "replaced by a link") from error
             raise StorageError(f"{ref.key}: cannot be read: {error.strerror}") from error
 
@@ -208,13 +143,9 @@ class DirectoryZone:
         finally:
             os.close(at)
 
-    def _mode(self, key: str) -> int:
-        path = self.root
-        for part in key.split("/"):
-            path = path / part
-            if path.is_symlink():
-                return stat.S_IFLNK
-        return 0
+    def _has_link(self, key: str) -> bool:
+        paths = accumulate(key.split("/"), Path.joinpath, initial=self.root)
+        return any(path.is_symlink() for path in list(paths)[1:])
 
 
 def _exactly(file: Any, ref: ObjectRef) -> bytes:
@@ -230,13 +161,13 @@ def _exactly(file: Any, ref: ObjectRef) -> bytes:
 
 def _file_ref(key: str, facts: os.stat_result) -> ObjectRef:
     etag = f"{facts.st_size}-{facts.st_mtime_ns}-{facts.st_ino}"
-    arrived = datetime.fromtimestamp(facts.st_mtime, UTC)
-    return ObjectRef(key, etag, facts.st_size, arrived)
+    micros = min(max(facts.st_mtime_ns // 1000, 0), _LAST_MICROSECOND)
+    return ObjectRef(key, etag, facts.st_size, EPOCH + timedelta(microseconds=micros))
 
 
 @dataclass(frozen=True)
 class S3Zone:
-    """A bucket prefix. A multipart upload that was not completed is not listed by S3 at all.
+    """A bucket prefix (no slash at its ends). S3 does not list an unfinished multipart upload.
 
     ``etag`` is S3's; a read names it (``If-Match``), so an overwritten object is never mistaken for
     the one listed. ``arrived`` is ``LastModified``.
@@ -253,7 +184,7 @@ class S3Zone:
 
     @property
     def _base(self) -> str:
-        return f"{self.prefix.rstrip('/')}/" if self.prefix.rstrip("/") else ""
+        return f"{self.prefix}/" if self.prefix else ""
 
     def list(self) -> tuple[list[ObjectRef], list[tuple[str, str]]]:
         """See :class:`ratchet.contracts.seams.LandingZone`."""
@@ -271,8 +202,8 @@ class S3Zone:
                     etag = item["ETag"].strip('"')
                     found.append((ObjectRef(key, etag, item["Size"], item["LastModified"]), None))
         except (BotoCoreError, ClientError) as error:
-            raise StorageError(f"{self.name}: cannot be listed: {_said(error)}") from error
-        return _sift(found)
+            raise self._unreachable("listing", error) from None
+        return sift(found)
 
     def read(self, ref: ObjectRef, max_bytes: int) -> bytes:
         """See :class:`ratchet.contracts.seams.LandingZone`.
@@ -283,59 +214,28 @@ class S3Zone:
         from botocore.exceptions import BotoCoreError, ClientError
 
         _check(ref, max_bytes)
-        for attempt in range(_TRIES):
+        for _ in range(_TRIES):
             try:
                 return self._read(ref)
             except ClientError as error:
-                if error.response["Error"]["Code"] in (
-                    "404",
-                    "412",
-                    "NoSuchKey",
-                    "PreconditionFailed",
-                ):
-                    raise _changed(ref.key, "overwritten or deleted") from error
-                raise StorageError(f"{ref.key}: cannot be read: {_said(error)}") from error
+                if s3.code(error) in (*s3.ABSENT, *s3.REFUSED):
+                    raise _changed(ref.key, "overwritten or deleted") from None
+                raise self._unreachable(ref.key, error) from None
             except BotoCoreError as error:  # a body that broke off; botocore retries only requests
-                if attempt == _TRIES - 1:
-                    raise StorageError(f"{ref.key}: cannot be read: {_said(error)}") from error
-        raise AssertionError("unreachable")
+                failure = error
+        raise self._unreachable(ref.key, failure)
 
     def _read(self, ref: ObjectRef) -> bytes:
         answer = self.client.get_object(
             Bucket=self.bucket, Key=self._base + ref.key, IfMatch=f'"{ref.etag}"'
         )
         with answer["Body"] as body:
-            if answer["ContentLength"] != ref.size or answer["ETag"].strip('"') != ref.etag:
+            if answer.get("ContentLength") != ref.size or answer["ETag"].strip('"') != ref.etag:
                 raise _changed(ref.key, "changed")
-            data: bytes = body.read(ref.size + 1)
-        if len(data) != ref.size:
-            raise _changed(ref.key, f"{len(data)} bytes came of {ref.size}: changed")
+            data: bytes = body.read()  # bounded by the length just checked; raises when cut short
         return data
 
-
-def _said(error: Any) -> str:
-    """What S3 answered, without the request (which may hold credentials)."""
-    response = getattr(error, "response", None)
-    if response:
-        return f"{response['Error'].get('Code')}: {response['Error'].get('Message', '')[:120]}"
-    return type(error).__name__
-
-
-def _s3_client(settings: Settings) -> S3Client:
-    import boto3
-    from botocore.config import Config
-
-    secret = settings.s3_secret_key
-    return boto3.client(
-        "s3",
-        endpoint_url=settings.s3_endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=settings.s3_access_key,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        config=Config(
-            retries={"mode": "standard", "max_attempts": _TRIES},
-            connect_timeout=5,
-            read_timeout=30,
-            s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
-        ),
-    )
+    def _unreachable(self, what: str, error: Exception) -> StorageError:
+        return StorageError(
+            f"{self.name}: {what}: {s3.clean(error)}; check the endpoint, the keys and the bucket"
+        )
