@@ -96,7 +96,7 @@ class Manifest:
                 files=value["files"],
                 format=value["format"],
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{MANIFEST}: not a manifest: {error!r}") from error
 
 
@@ -161,24 +161,25 @@ def encode(
 ) -> NDArray[np.float32]:
     """The model's matrix, shape (rows, features), float32; missing and unseen are NaN.
 
-    Columns are taken by name, so their order in ``rows`` does not matter.
+    Columns are taken by name, so their order in ``rows`` does not matter. Every NaN has the same
+    bits, so that the matrix has one digest.
 
     Raises:
-        ModelError: a feature's column is missing.
+        ModelError: a feature's column is missing or of another type, or no categories are given.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    absent = [name for name in features if name not in rows.column_names]
-    if absent:
-        raise ModelError(f"columns missing: {absent}; found {rows.column_names}")
     matrix = np.empty((rows.num_rows, len(features)), dtype=np.float32)
     for i, (name, kind) in enumerate(features.items()):
-        column = rows.column(name)
+        column = _column(rows, name, kind)
         if kind == "category":
-            column = pc.index_in(column, value_set=pa.array(categories[name], pa.string()))
-        matrix[:, i] = pc.cast(column, pa.float32(), safe=False).to_numpy()
+            known = pa.array(_known(categories, name), pa.string())
+            column = pc.index_in(column, value_set=known)
+        values = pc.cast(column, pa.float32(), safe=False).to_numpy()
+        matrix[:, i] = values
+        matrix[np.isnan(values), i] = np.nan
     return matrix
 
 
@@ -186,18 +187,43 @@ def unseen(rows: pa.Table, manifest: Manifest) -> dict[str, int]:
     """For each category feature, how many rows hold a value that the model does not know.
 
     Missing values do not count.
+
+    Raises:
+        ModelError: a feature's column is missing or of another type.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     counts = {}
     for name, known in manifest.categories.items():
-        column = rows.column(name)
-        strange = pc.and_(
-            pc.is_valid(column), pc.invert(pc.is_in(column, value_set=pa.array(known, pa.string())))
-        )
+        column = _column(rows, name, "category")
+        found = pc.is_in(column, value_set=pa.array(known, pa.string()))
+        strange = pc.and_(pc.is_valid(column), pc.invert(found))
         counts[name] = int(pc.sum(strange).as_py() or 0)
     return counts
+
+
+def _column(rows: pa.Table, name: str, kind: str) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    if name not in rows.column_names:
+        raise ModelError(f"column {name!r} is missing; found {rows.column_names}")
+    column = rows.column(name)
+    found = column.type.value_type if types.is_dictionary(column.type) else column.type
+    number = types.is_integer(found) or types.is_floating(found) or types.is_boolean(found)
+    text = types.is_string(found) or types.is_large_string(found)
+    if not (types.is_null(found) or (text if kind == "category" else number)):
+        raise ModelError(f"column {name!r} is {column.type}, expected a {kind}")
+    wanted = pa.string() if kind == "category" else pa.float64()
+    return column if column.type == wanted else pc.cast(column, wanted, safe=False)
+
+
+def _known(categories: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
+    if name not in categories:
+        raise ModelError(f"feature {name!r} is a category, but the model names no values for it")
+    return categories[name]
 
 
 @lru_cache(maxsize=8)
@@ -234,4 +260,6 @@ def predict(bundle: Bundle, rows: pa.Table) -> NDArray[np.float64]:
     scores = booster(bundle.model, manifest.lineage.threads).inplace_predict(matrix)
     if not np.isfinite(scores).all():
         raise ModelError("the model gave scores that are not finite; it must not serve")
+    if manifest.objective == "multiclass":
+        scores = scores.reshape(rows.num_rows, len(manifest.classes))
     return np.asarray(scores, dtype=np.float64)
