@@ -212,7 +212,9 @@ class S3Zone:
             UnsafeKey: the key is not one that :meth:`list` would give.
         """
         from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
 
+        failure: Exception
         _check(ref, max_bytes)
         for _ in range(_TRIES):
             try:
@@ -221,8 +223,8 @@ class S3Zone:
                 if s3.code(error) in (*s3.ABSENT, *s3.REFUSED):
                     raise _changed(ref.key, "overwritten or deleted") from None
                 raise self._unreachable(ref.key, error) from None
-            except BotoCoreError as error:  # a body that broke off; botocore retries only requests
-                failure = error
+            except (BotoCoreError, HTTPError) as error:  # the body broke off: botocore lets it
+                failure = error  # through as urllib3 raised it, and retries only requests
         raise self._unreachable(ref.key, failure)
 
     def _read(self, ref: ObjectRef) -> bytes:
