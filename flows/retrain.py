@@ -46,8 +46,7 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
             run_stage(drift, cycle)
             run_stage(gate, cycle)
         run_stage(register, cycle)
-        assert cycle.decision is not None
-        return cycle.decision
+        return cycle.concluded()
 
 
 @flow(name="retrain", flow_run_name="{pipeline} {window}", persist_result=False)

@@ -51,7 +51,9 @@ class Cycle:
     candidates: dict[str, Bundle] = field(default_factory=dict)
     chosen: str | None = None
     chosen_because: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)  # recipe to scores on the holdout
     recipe_losses: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, Any] = field(default_factory=dict)  # recipe to the best constant
     overlap: int = 0
     no_candidate: str = ""
     # drift
@@ -64,6 +66,26 @@ class Cycle:
     # register
     decision: Decision | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def concluded(self) -> Decision:
+        """The decision that register made.
+
+        Raises:
+            RuntimeError: register has not run.
+        """
+        if self.decision is None:
+            raise RuntimeError(f"{self.label}: the cycle has not reached register")
+        return self.decision
+
+    def judged_rows(self) -> pa.Table:
+        """The held-out rows.
+
+        Raises:
+            RuntimeError: no candidate was trained.
+        """
+        if self.holdout is None:
+            raise RuntimeError(f"{self.label}: no rows were held out, because nothing was trained")
+        return self.holdout
 
     @property
     def key(self) -> str:

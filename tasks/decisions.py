@@ -36,7 +36,7 @@ def decided_keys(workspace: Workspace) -> set[str]:
 
 
 def done(workspace: Workspace, recent: int | None = None) -> list[Decision]:
-    """The decisions of done cycles and rollbacks, oldest first; only the ``recent`` last windows."""
+    """The decisions of done cycles and rollbacks, oldest first; of the ``recent`` last windows."""
     since = None
     if recent is not None and (last := last_decided(workspace)) is not None:
         since = last - recent + 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from ratchet import gate as core
-from ratchet.contracts import metrics
 from ratchet.contracts.bundle import predict
 from ratchet.contracts.columns import EVENT
+from ratchet.contracts.metrics import summary
 from tasks import show
 from tasks.cycle import Cycle
 
@@ -18,3 +16,29 @@ from tasks.cycle import Cycle
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)
 def gate(cycle: Cycle) -> None:
     """Score candidate and champion on the same held-out rows, and judge."""
+    if cycle.chosen is None or cycle.holdout is None or cycle.cut is None:
+        return  # no candidate: register says why
+    definition, champion = cycle.workspace.definition, cycle.champion_bundle
+    labels, objective = cycle.holdout_labels, definition.label.objective
+    candidate = cycle.scores[cycle.chosen]
+    against = predict(champion, cycle.holdout) if champion else None
+    cycle.candidate_metrics = summary(objective, labels, candidate)
+    cycle.champion_metrics = {} if against is None else summary(objective, labels, against)
+    request = core.GateInput(
+        y=labels,
+        events=cycle.holdout[EVENT].to_numpy(),
+        candidate=candidate,
+        champion=against,
+        baseline=cycle.baselines[cycle.chosen],
+        mature_rows=cycle.mature_rows,
+        overlap=cycle.overlap,
+        holdout_from=cycle.cut.holdout_from,
+        champion_trained_before=champion.manifest.lineage.train_before if champion else None,
+        slices={name: cycle.holdout[name] for name in definition.gate.slices},
+    )
+    cycle.gate_evidence = core.judge(request, definition)
+    rows = [
+        {"check": e.check, "verdict": e.verdict.value, "arithmetic": e.arithmetic}
+        for e in cycle.gate_evidence
+    ]
+    show.table(cycle, "gates", rows, f"Candidate against champion on {len(labels):,} unseen rows")

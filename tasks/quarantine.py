@@ -20,13 +20,17 @@ from ratchet.contracts.columns import (
     ROW,
     SOURCE,
     WINDOW,
+    labels_schema,
     quarantine_schema,
+    rows_schema,
 )
 from ratchet.contracts.seams import Append
 from ratchet.errors import NotFound, Refused
 from tasks.decisions import watermark
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tasks.workspace import Workspace
 
 OPEN = "quarantined"
@@ -55,13 +59,7 @@ def lines(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
     Raises:
         NotFound: no such entry.
     """
-    import pyarrow.compute as pc
-
-    table = workspace.tables.read(QUARANTINE)
-    if table.num_rows:
-        table = table.filter(pc.equal(table.column("entry"), entry))
-    if not table.num_rows:
-        raise NotFound(f"entry {entry!r}: not in quarantine. See 'ratchet quarantine list --all'.")
+    table = _lines(workspace, entry)
     names = {KEY: "key", EVENT: "event", KNOWN: "known", WINDOW: "window", SOURCE: "source"}
     names |= {OBJECT: "object", ROW: "row"}
     out = []
@@ -70,6 +68,17 @@ def lines(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
         shown["at"] = shown["at"].isoformat() if shown["at"] else None
         out.append(shown)
     return out
+
+
+def _lines(workspace: Workspace, entry: str) -> pa.Table:
+    import pyarrow.compute as pc
+
+    table = workspace.tables.read(QUARANTINE)
+    if table.num_rows:
+        table = table.filter(pc.equal(table.column("entry"), entry))
+    if not table.num_rows:
+        raise NotFound(f"entry {entry!r}: not in quarantine. See 'ratchet quarantine list --all'.")
+    return table
 
 
 def act(workspace: Workspace, entry: str, action: str, *, by: str, reason: str) -> int:
@@ -90,18 +99,21 @@ def act(workspace: Workspace, entry: str, action: str, *, by: str, reason: str) 
             last = decided[-1]
             raise Refused(f"{entry}: {last['status']} by {last['by']} at {last['at']}")
         if action == "released":
-            _release(workspace, entry, found)
+            _release(workspace, entry, found[0]["kind"])
         note = _note(found[0], action, by, reason)
         workspace.tables.append(Append(QUARANTINE, note, f"quarantine/{entry}/{action}"))
         return len(found)
 
 
-def _release(workspace: Workspace, entry: str, found: list[dict[str, Any]]) -> None:
-    kind = found[0]["kind"]
+def _release(workspace: Workspace, entry: str, kind: str) -> None:
     if kind == "object":
         raise Refused(f"{entry}: an object that could not be read has no rows; deliver it again")
     table = LABELS if kind == "label" else ACCEPTED
-    rows = core.released_rows(found, workspace.definition, watermark(workspace))
+    schema = labels_schema() if kind == "label" else rows_schema(workspace.definition.features)
+    known = max(watermark(workspace), workspace.calendar.origin)
+    window = workspace.calendar.window_of(known).index
+    lines = _lines(workspace, entry)
+    rows = core.rows_from_payload(lines, schema, known=known, window=window)
     workspace.tables.append(Append(table, rows, f"quarantine/{entry}/released"))
 
 

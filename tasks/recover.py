@@ -4,14 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ratchet import register as core
 from ratchet.contracts.clock import Window
+from ratchet.contracts.columns import DECISIONS
 from ratchet.contracts.lineage import Decision
-from ratchet.errors import Refused
+from ratchet.errors import ModelError, NotFound, Refused
 from tasks import decisions
 from tasks.cycle import Cycle
 
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
+
+
+def recover(workspace: Workspace) -> None:
+    """Complete or undo a promotion that was cut off between its intent and its done."""
+    from tasks.register import CHAMPION, write
+
+    phases = workspace.tables.read(DECISIONS, columns=["id", "phase"]).to_pylist()
+    done = {p["id"] for p in phases if p["phase"] == "done"}
+    if all(p["id"] in done for p in phases):
+        return
+    entries = core.decisions_from(workspace.tables.read(DECISIONS))
+    opened = core.unfinished(entries)
+    champion = workspace.registry.alias(workspace.name, CHAMPION)
+    verified = {v for e in opened if (v := e.decision.champion_after) and _loads(workspace, v)}
+    plan = core.recover(entries, champion.version if champion else None, verified)
+    for action in plan:
+        if isinstance(action, core.SetAlias):
+            workspace.lease.check()
+            workspace.registry.set_alias(workspace.name, CHAMPION, action.version)
+        else:
+            kind: core.Kind = "rollback" if action.kind == "rollback" else "cycle"
+            write(workspace.tables, action.decision, "done", kind=kind, by="recovery")
+
+
+def _loads(workspace: Workspace, version: int) -> bool:
+    from tasks.rollback import prove
+
+    try:
+        prove(workspace, version)
+    except (ModelError, NotFound):
+        return False
+    return True
 
 
 def already_decided(workspace: Workspace, window: Window) -> Decision | None:

@@ -1,8 +1,8 @@
 """register: what exactly is this model, and who is champion now?
 
-A promotion is two entries in the decisions table around one alias move: ``intent`` names the version,
-which was downloaded, verified and asked to predict before; ``done`` says that the alias moved. What a
-crash leaves between them is completed or undone by :mod:`tasks.recover`.
+A promotion is two entries in the decisions table around one alias move: ``intent`` names the
+version, which was downloaded, verified and asked to predict before; ``done`` says that the alias
+moved. What a crash leaves between them is completed or undone by :mod:`tasks.recover`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ratchet import register as core
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, INCIDENTS, LABELS
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision
-from ratchet.contracts.seams import Append, ModelVersion
+from ratchet.contracts.seams import Append, ModelVersion, Tables
 from ratchet.errors import ModelError
 from tasks import show
 from tasks.cycle import Cycle, peak_mib
@@ -45,6 +45,7 @@ def register(cycle: Cycle) -> None:
     _log(cycle, decision)
     if version is not None:
         write(cycle.workspace.tables, decision, "intent")
+        cycle.workspace.lease.check()
         registry.set_alias(decision.pipeline, CHAMPION, version.version)
     write(cycle.workspace.tables, decision, "done")
     if version is not None:
@@ -117,8 +118,8 @@ def prove_loadable(cycle: Cycle, version: ModelVersion, bundle: Bundle) -> Evide
     from ratchet.contracts.bundle import predict
 
     registry, name = cycle.workspace.registry, cycle.workspace.name
-    rows = cycle.holdout.slice(0, 200)  # type: ignore[union-attr]  a candidate has a holdout
     try:
+        rows = cycle.judged_rows().slice(0, 200)
         stored = registry.load(name, version.version)
         scores = predict_in_child(stored, rows)
     except ModelError as error:
@@ -126,7 +127,14 @@ def prove_loadable(cycle: Cycle, version: ModelVersion, bundle: Bundle) -> Evide
     return core.same_scores(predict(bundle, rows), scores, version.version)
 
 
-def write(tables: Tables, decision: Decision, phase: str, *, kind: str = "cycle", by: str = "ratchet") -> None:
+def write(
+    tables: Tables,
+    decision: Decision,
+    phase: core.Phase,
+    *,
+    kind: core.Kind = "cycle",
+    by: str = "ratchet",
+) -> None:
     """Add a decision to the table; the same phase of the same decision only once."""
     now = datetime.now(UTC)
     txn = f"{kind}/{decision.cycle_key}/{phase}"

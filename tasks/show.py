@@ -1,4 +1,4 @@
-"""What the stages show in the Prefect UI. Outside a flow run nothing is shown, and nothing fails."""
+"""What the stages show in the Prefect UI. Outside a flow run nothing is shown or fails."""
 
 from __future__ import annotations
 

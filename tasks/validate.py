@@ -2,10 +2,13 @@
 
 Rows that fail a rule go to quarantine with the rule's evidence, and the rest goes on. A batch that
 fails as a whole goes to quarantine whole. Labels are judged apart, because they arrive apart.
+Windows that no cycle ran for are judged too, each by itself, so that a missed run loses no data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -13,34 +16,258 @@ from prefect.cache_policies import NO_CACHE
 
 from ratchet import ingest as core
 from ratchet import validate as rules
+from ratchet.contracts.bundle import predict, unseen
 from ratchet.contracts.columns import (
     ACCEPTED,
     EVENT,
     KEY,
-    LABEL,
     LABELS,
     LANDED,
     LANDED_LABELS,
+    OBJECT,
     QUARANTINE,
+    ROW,
     WINDOW,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.seams import Append
 from tasks import show
 from tasks.cycle import Cycle
+from tasks.decisions import last_decided
+from tasks.drift import reference_of
+from tasks.ingest import AT_LANDING
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
+
+    from ratchet.contracts.clock import Window
 
 
 @task(name="validate", cache_policy=NO_CACHE, persist_result=False)
 def validate(cycle: Cycle) -> None:
-    """Judge this window's rows, then its labels; write ``accepted``, ``labels``, ``quarantine``."""
-    _validate_rows(cycle)
-    _validate_labels(cycle)
+    """Judge what became known since the last cycle; write it where it belongs."""
+    last = last_decided(cycle.workspace)
+    since = None if last is None else last + 1
+    tables = cycle.workspace.landing_tables
+    span = (since, cycle.window.index + 1)
+    rows, labels = tables.read(LANDED, windows=span), tables.read(LANDED_LABELS, windows=span)
+    for window in _windows(cycle, rows, labels):
+        current = window == cycle.window
+        evidence = judge_rows(cycle, window, _of(rows, window))
+        evidence += judge_labels(cycle, window, _of(labels, window))
+        if current:
+            cycle.data_evidence = evidence
+    _count_refused_at_landing(cycle, span)
+    _show(cycle)
+
+
+def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
+    """Judge the rows of one window and write them where they belong."""
+    workspace, definition = cycle.workspace, cycle.workspace.definition
+    batch, conflicting, copies = core.dedupe(rows, _earlier(cycle, ACCEPTED, rows))
+    judged = rules.judge_rows(
+        workspace.suites.run(workspace.suite, _frame(cycle, batch)), batch.num_rows, definition
+    )
+    keep = ~judged.rejected
+    kept = batch.filter(keep)
+    evidence = [*judged.evidence, *_repeated(copies), *_columns(cycle, kept)]
+    verdict = rules.verdict(evidence)
+    if window == cycle.window:
+        cycle.rows_in = rows.num_rows
+        cycle.batch = kept if verdict.lets_through else kept.slice(0, 0)
+    rejects = list(conflicting)
+    by_check = {e.check: e for e in evidence}
+    if verdict.lets_through:
+        workspace.tables.append(Append(ACCEPTED, kept, _txn(window, "accepted")))
+        blocked = batch.filter(judged.rejected)
+        causes = [judged.cause(i) for i in judged.rejected.nonzero()[0].tolist()]
+        for check in dict.fromkeys(c.check for c in causes):
+            mine = [c.check == check for c in causes]
+            rejects += core.reject_rows(
+                blocked.filter(mine), "row", check, by_check[check].arithmetic
+            )
+    elif batch.num_rows:
+        worst = max(evidence, key=lambda e: e.verdict.severity)
+        rejects += core.reject_rows(batch, "batch", worst.check, worst.arithmetic)
+    _quarantine(cycle, window, rejects, by_check, "rows")
+    if window == cycle.window:
+        cycle.accepted = kept.num_rows if verdict.lets_through else 0
+        cycle.quarantined = len(rejects)
+    return evidence
+
+
+def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidence]:
+    """Judge the labels that became known in one window and write them where they belong."""
+    if not labels.num_rows:
+        return []
+    workspace, definition = cycle.workspace, cycle.workspace.definition
+    fresh, conflicting, copies = core.dedupe(labels, _earlier(cycle, LABELS, labels))
+    expected = None
+    if cycle.champion_bundle and (promoted := _promotion_metrics(cycle)):
+        classes = max(len(definition.label.classes), 2)
+        expected = rules.skill_from_metrics(definition.label.objective, promoted, classes)
+    evidence = [
+        *rules.check_labels(
+            fresh, definition, scores=_champion_scores(cycle, fresh), expected_skill=expected
+        ),
+        *_repeated(copies),
+    ]
+    verdict = rules.verdict(evidence)
+    rejects = list(conflicting)
+    if verdict.lets_through:
+        workspace.tables.append(Append(LABELS, fresh, _txn(window, "labels")))
+    else:
+        worst = max(evidence, key=lambda e: e.verdict.severity)
+        rejects += core.reject_rows(fresh, "label", worst.check, worst.arithmetic)
+    _quarantine(cycle, window, rejects, {e.check: e for e in evidence}, "labels")
+    if window == cycle.window:
+        cycle.labels_in, cycle.labels_quarantined = labels.num_rows, len(rejects)
+    return evidence
+
+
+def _windows(cycle: Cycle, *tables: pa.Table) -> Iterator[Window]:
+    """Every window that something became known in, in order; the cycle's own in any case."""
+    import pyarrow.compute as pc
+
+    found = {cycle.window.index}
+    for table in tables:
+        if table.num_rows:
+            found.update(pc.unique(table[WINDOW]).to_pylist())
+    for index in sorted(found):
+        yield cycle.workspace.calendar.window(index)
+
+
+def _of(table: pa.Table, window: Window) -> pa.Table:
+    import pyarrow.compute as pc
+
+    if not table.num_rows:
+        return table
+    return table.filter(pc.equal(table[WINDOW], window.index)).combine_chunks()
+
+
+def _earlier(cycle: Cycle, name: str, batch: pa.Table) -> pa.Table:
+    """What was accepted before under a key of this batch, but for the batch's own earlier attempt.
+
+    Mostly no key occurs twice, and only the keys of history are read.
+    """
+    import pyarrow.compute as pc
+
+    tables = cycle.workspace.tables
+    keys = tables.read(name, columns=[KEY])
+    if not keys.num_rows or not core.find_keys(keys[KEY], batch[KEY]).any():
+        return batch.slice(0, 0)
+    history = tables.read(name)
+    found = history.filter(core.find_keys(history[KEY], batch[KEY]))
+    own = pc.is_in(_place(found), value_set=_place(batch).combine_chunks())
+    return found.filter(pc.invert(own))
+
+
+def _place(rows: pa.Table) -> pa.ChunkedArray:
+    """Object and row number as one string: where a row came from."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(rows[OBJECT], pc.cast(rows[ROW], pa.string()), "#")
+
+
+def _frame(cycle: Cycle, batch: pa.Table) -> Any:
+    """What the suite sees: the key and the features."""
+    return batch.select([KEY, *cycle.workspace.definition.features]).to_pandas()
+
+
+def _columns(cycle: Cycle, rows: pa.Table) -> list[Evidence]:
+    definition, champion = cycle.workspace.definition, cycle.champion_bundle
+    reference = reference_of(champion.reference) if champion else None
+    found = rules.check_columns(rows, definition, reference)
+    if champion and rows.num_rows:
+        counts = unseen(rows, champion.manifest)
+        limit = definition.validate_.max_unseen_share
+        found.append(rules.check_unseen(counts, rows.num_rows, limit))
+    return found
+
+
+def _repeated(copies: int) -> list[Evidence]:
+    if not copies:
+        return []
+    text = f"{copies} copies of rows that were there before were dropped"
+    return [Evidence("rows.copies", Verdict.WARN, text, float(copies), 0.0)]
+
+
+def _champion_scores(cycle: Cycle, labels: pa.Table) -> Any:
+    """The champion's scores of the labelled rows, in order; NaN where a row was not accepted."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    if cycle.champion_bundle is None:
+        return None
+    first = int(pc.min(labels[EVENT]).as_py())
+    calendar = cycle.workspace.calendar
+    rows = cycle.workspace.tables.read(
+        ACCEPTED, windows=(calendar.window_of(first).index, cycle.window.index + 1)
+    )
+    if not rows.num_rows:
+        return None
+    where = pc.index_in(labels[KEY], value_set=rows[KEY].combine_chunks()).combine_chunks()
+    known = np.asarray(where.is_valid())
+    if not known.any():
+        return None
+    scores = predict(cycle.champion_bundle, rows.take(where.drop_null()))
+    out = np.full((labels.num_rows, *scores.shape[1:]), np.nan)
+    out[known] = scores
+    return out
+
+
+def _promotion_metrics(cycle: Cycle) -> dict[str, float]:
+    """The champion's metrics on the held-out rows of the cycle that promoted it."""
+    version = cycle.champion.version if cycle.champion else None
+    moves = [d for d in cycle.history if d.champion_after == version and d.candidate]
+    promoted = [d for d in moves if d.champion_before != version]
+    return dict(promoted[-1].candidate) if promoted else {}
+
+
+def _quarantine(
+    cycle: Cycle,
+    window: Window,
+    rejects: Sequence[core.RowReject],
+    evidence: dict[str, Evidence],
+    what: str,
+) -> None:
+    if not rejects:
+        return
+    lines = core.quarantine_lines(
+        rejects,
+        window=window.index,
+        window_label=cycle.workspace.calendar.label(window),
+        at=datetime.now(UTC),
+        evidence=evidence,
+    )
+    cycle.workspace.tables.append(Append(QUARANTINE, lines, _txn(window, f"quarantine-{what}")))
+
+
+def _count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> None:
+    """Rows that ingest refused count as arrived and quarantined in the window they belong to."""
+    columns = ["entry", "kind", "status", WINDOW]
+    table = cycle.workspace.landing_tables.read(QUARANTINE, columns, span)
+    for line in table.to_pylist():
+        if not line["entry"].startswith(AT_LANDING) or line["status"] != "quarantined":
+            continue
+        if line[WINDOW] != cycle.window.index:
+            continue
+        if line["kind"] == "label":
+            cycle.labels_in += 1
+            cycle.labels_quarantined += 1
+        else:
+            cycle.rows_in += 1
+            cycle.quarantined += 1
+
+
+def _txn(window: Window, what: str) -> str:
+    return f"validate/{window.index}/{what}"
+
+
+def _show(cycle: Cycle) -> None:
     rows = [
         {"check": e.check, "verdict": e.verdict.value, "arithmetic": e.arithmetic}
-        for e in cycle.data_evidence
+        for e in sorted(cycle.data_evidence, key=lambda e: -e.verdict.severity)
     ]
-    show.table(cycle, "checks", rows, f"Data checks of {cycle.label}: {cycle.data_verdict}")
+    show.table(cycle, "checks", rows, f"Data of {cycle.label}: {cycle.data_verdict}")

@@ -22,7 +22,9 @@ def landed(workspace: Workspace) -> list[Window]:
     later one has landed.
     """
     take_in(workspace)
-    indices = set(workspace.landing_tables.read(LANDED, columns=[WINDOW]).column(WINDOW).to_pylist())
+    indices = set(
+        workspace.landing_tables.read(LANDED, columns=[WINDOW]).column(WINDOW).to_pylist()
+    )
     if not indices:
         zone = workspace.zone.name
         raise NotFound(
@@ -61,9 +63,7 @@ def undecided(workspace: Workspace, start: str | None, end: str | None) -> list[
     first = calendar.clock.parse(start) if start else None
     last = calendar.clock.parse(end) if end else None
     inside = [
-        w
-        for w in complete
-        if (first is None or w.end > first) and (last is None or w.start < last)
+        w for w in complete if (first is None or w.end > first) and (last is None or w.start < last)
     ]
     done, newest_done = decided_keys(workspace), last_decided(workspace)
     open_ones = [w for w in inside if workspace.key(w) not in done]

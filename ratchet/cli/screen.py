@@ -108,7 +108,9 @@ def summary(decisions: Sequence[Decision]) -> None:
     shown = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
     rows = sum(d.accepted for d in decisions)
     out = sum(d.quarantined for d in decisions)
-    console.print(f"\n{len(decisions)} windows: {shown}. {rows:,} rows accepted, {out:,} held back.")
+    console.print(
+        f"\n{len(decisions)} windows: {shown}. {rows:,} rows accepted, {out:,} held back."
+    )
     champions = [d for d in decisions if d.outcome == "promoted"]
     if champions:
         console.print(f"The champion is version {champions[-1].champion_after}.")

@@ -12,6 +12,8 @@ from ratchet.register.describe import PAGE_LIMIT, describe, plain
 from ratchet.register.recover import Action, SetAlias, WriteDone, recover, unfinished
 from ratchet.register.rows import (
     Entry,
+    Kind,
+    Phase,
     decision_row,
     decisions_from,
     incident_row,
@@ -24,6 +26,8 @@ __all__ = [
     "PAGE_LIMIT",
     "Action",
     "Entry",
+    "Kind",
+    "Phase",
     "SetAlias",
     "WriteDone",
     "decide",

@@ -1,0 +1,55 @@
+"""drift: has the world moved, and does it matter?
+
+The batch against the champion's training reference, both sampled, so that the cost does not grow
+with history. Evidently draws the report; the verdict is our own, and it warns but never blocks.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from ratchet import drift as core
+from ratchet.contracts.bundle import predict
+from tasks import show
+from tasks.cycle import Cycle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@task(name="drift", cache_policy=NO_CACHE, persist_result=False)
+def drift(cycle: Cycle) -> None:
+    """Measure, draw, and show the columns that moved."""
+    definition, champion = cycle.workspace.definition, cycle.champion_bundle
+    reference = reference_of(champion.reference) if champion else None
+    batch = cycle.batch
+    if batch is None:
+        raise RuntimeError("drift comes after validate")
+    scores = None
+    if champion and reference is not None and definition.label.objective != "multiclass":
+        scores = (predict(champion, reference), predict(champion, core.sample(batch, definition)))
+    gains = champion.manifest.gains if champion else {}
+    found = core.measure(reference, batch, gains, definition, scores)
+    cycle.drift = found.as_json()
+    if reference is None or not batch.num_rows:
+        return
+    if cycle.workspace.replay is None:
+        current = core.sample(batch, definition).to_pandas()
+        old = core.sample(reference, definition).to_pandas()
+        cycle.report = cycle.workspace.reporter.draw(old, current, definition.features)
+    rows = [
+        {"column": name, "distance": c.distance, "moved": c.moved, "importance": c.importance}
+        for name, c in found.columns.items()
+    ]
+    show.table(cycle, "drift", rows, f"{found.verdict}: {found.evidence.arithmetic}")
+
+
+def reference_of(parquet: bytes) -> pa.Table:
+    """A champion's reference sample, whose digest was checked when its bundle was loaded."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(io.BytesIO(parquet))

@@ -1,0 +1,131 @@
+"""self_train: what is the best candidate that this evidence allows?
+
+Reads accepted rows and their labels as-of the window's end, trains every recipe, and scores each on
+the held-out windows. Which one goes to the gate was settled by earlier cycles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from ratchet import self_train as core
+from ratchet.adapters.code import code_digest
+from ratchet.contracts.bundle import Bundle, predict
+from ratchet.contracts.columns import ACCEPTED, EVENT, KEY, KNOWN, LABEL, LABELS
+from ratchet.contracts.metrics import row_losses
+from ratchet.errors import NoCandidate
+from tasks import show
+from tasks.cycle import Cycle
+
+if TYPE_CHECKING:
+    from ratchet.contracts.clock import Window
+    from ratchet.contracts.definition import Recipe
+    from tasks.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known as-of the end of a window, split for training and judging."""
+
+    labelled: core.Labelled
+    cut: core.Cut
+    accepted_version: int
+    labels_version: int
+
+
+@task(name="self_train", cache_policy=NO_CACHE, persist_result=False)
+def self_train(cycle: Cycle) -> None:
+    """Train a candidate a recipe; without enough evidence say why and leave it at that."""
+    workspace, definition = cycle.workspace, cycle.workspace.definition
+    try:
+        known = read_evidence(workspace, cycle.window)
+        history = core.encode_history(definition, known.labelled, known.cut)
+        for recipe in definition.recipes:
+            training = core.training_set(history, definition, recipe)
+            cycle.candidates[recipe.name] = train_one(cycle, known, training, recipe)
+            cycle.baselines[recipe.name] = training.baseline(len(definition.label.classes))
+    except NoCandidate as reason:
+        cycle.candidates.clear()
+        cycle.no_candidate = str(reason)
+        show.log(f"no candidate: {reason}")
+        return
+    _hold_out(cycle, known)
+    losses = [d.recipe_losses for d in cycle.history if d.recipe_losses]
+    names = [r.name for r in definition.recipes]
+    cycle.chosen, cycle.chosen_because = core.choose(names, losses)
+    show.table(cycle, "recipes", _rows(cycle), f"Recipes: {cycle.chosen}, {cycle.chosen_because}")
+
+
+def read_evidence(
+    workspace: Workspace,
+    window: Window,
+    accepted_version: int | None = None,
+    labels_version: int | None = None,
+) -> Evidence:
+    """The rows and labels that were known at the end of ``window``, of these table versions.
+
+    Raises:
+        NoCandidate: nothing was accepted, or no label is mature.
+    """
+    tables, definition = workspace.tables, workspace.definition
+    if accepted_version is None:
+        accepted_version = tables.version(ACCEPTED)
+    if labels_version is None:
+        labels_version = tables.version(LABELS)
+    known = (None, window.index + 1)
+    columns = [KEY, EVENT, KNOWN, *definition.features]
+    rows = tables.read(ACCEPTED, columns, known, accepted_version)
+    labels = tables.read(LABELS, [KEY, KNOWN, LABEL], known, labels_version)
+    if not rows.num_rows or not labels.num_rows:
+        raise NoCandidate(
+            f"{rows.num_rows:,} accepted rows and {labels.num_rows:,} labels are known so far"
+        )
+    labelled = core.join_labels(definition, rows, labels, window.end)
+    cut = core.split(definition, window.end, labelled.events)
+    return Evidence(labelled, cut, accepted_version, labels_version)
+
+
+def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe: Recipe) -> Bundle:
+    """One recipe's candidate."""
+    definition = cycle.workspace.definition
+    return core.bundle_of(
+        training,
+        core.train(training, definition, recipe),
+        definition,
+        recipe,
+        window=cycle.label,
+        as_of=cycle.window.end,
+        accepted_version=known.accepted_version,
+        labels_version=known.labels_version,
+        code_digest=code_digest(),
+        parent=cycle.champion.version if cycle.champion else None,
+    )
+
+
+def _hold_out(cycle: Cycle, known: Evidence) -> None:
+    cut, labelled = known.cut, known.labelled
+    cycle.cut = cut
+    cycle.holdout, cycle.holdout_labels = labelled.between(cut.holdout_from, cut.holdout_before)
+    cycle.mature_rows = labelled.mature_rows(cut.holdout_from, cut.holdout_before)
+    cycle.overlap = core.overlap(labelled, cut)
+    objective = cycle.workspace.definition.label.objective
+    for name, bundle in cycle.candidates.items():
+        cycle.scores[name] = predict(bundle, cycle.holdout)
+        losses = row_losses(objective, cycle.holdout_labels, cycle.scores[name])
+        cycle.recipe_losses[name] = float(losses.mean())
+
+
+def _rows(cycle: Cycle) -> list[dict[str, object]]:
+    return [
+        {
+            "recipe": name,
+            "rows": bundle.manifest.lineage.rows,
+            "loss on the held-out rows": round(cycle.recipe_losses[name], 5),
+            "goes to the gate": name == cycle.chosen,
+        }
+        for name, bundle in cycle.candidates.items()
+    ]
