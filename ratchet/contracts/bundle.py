@@ -206,7 +206,7 @@ def unseen(rows: pa.Table, manifest: Manifest) -> dict[str, int]:
 def _column(rows: pa.Table, name: str, kind: str) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.types as types
+    from pyarrow import types
 
     if name not in rows.column_names:
         raise ModelError(f"column {name!r} is missing; found {rows.column_names}")
