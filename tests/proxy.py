@@ -26,6 +26,7 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._armed: tuple[bytes, str] | None = None
         self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.cuts = 0
 
@@ -34,7 +35,7 @@ class CuttingProxy:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._listener.close()
+        self._close(self._listener, *self._open)
 
     def cut(self, mark: bytes, when: Literal["request", "answer"]) -> None:
         """Cut the next PUT whose head has ``mark``: its request, or its answer, is lost."""
@@ -45,6 +46,7 @@ class CuttingProxy:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._upstream)
+                self._open += [client, server]
                 doomed = threading.Event()
                 for work in (self._forward, self._answer):
                     args = (client, server, doomed)

@@ -24,6 +24,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 ABSENT = ("NoSuchKey", "NotFound", "404")
 _LONGEST = 400
+_secrets: set[str] = set()  # of the clients made by this process; never shown
 
 
 def split(address: str) -> tuple[str, str]:
@@ -72,6 +73,8 @@ def client(settings: Settings) -> S3Client:
 
     check_endpoint(settings)
     secret = settings.s3_secret_key
+    if secret:
+        _secrets.add(secret.get_secret_value())
     return boto3.client(
         "s3",
         endpoint_url=settings.s3_endpoint,
@@ -94,11 +97,14 @@ def code(error: Exception) -> str:
 
 
 def clean(error: BaseException | str, secrets: tuple[str, ...] = ()) -> str:
-    """The message of an error on one line: no backtrace, no colours, no secret, 400 characters."""
+    """The message of an error on one line: no backtrace, no colours, no secret, 400 characters.
+
+    Secrets are those given and those that any client of this process was made with.
+    """
     text = str(error) or type(error).__name__
     text = re.split(r"\n\s+0: ", text)[0]  # a native backtrace starts here
     text = re.sub(r"\x1b\[[0-9;]*m|↳", "", text)
-    for secret in filter(None, secrets):
+    for secret in filter(None, {*secrets, *_secrets}):
         text = text.replace(secret, "***")
     # What an S3 server may echo of a request: whose it was and how it was signed.
     text = re.sub(

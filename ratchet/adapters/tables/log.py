@@ -217,23 +217,35 @@ def _find_broken_commit(files: Files, log: str) -> str:
     """The address of the first commit or checkpoint that cannot be what was written; or ''."""
     names = {stored.path.rsplit("/", 1)[-1]: stored for stored in files.walk(log, 0.0)}
     versions = sorted(int(name[:20]) for name in names if re.fullmatch(r"\d{20}\.json", name))
+    total = 0
     for expected in range(versions[-1] + 1 if versions else 1):
         path = f"{log}/{expected:020}.json"
         if expected not in versions:
             return f"{files.address(path)} (missing)"
-        if not _is_whole_commit(files.get(path), expected):
+        after = _total_after(files.get(path), expected, total)
+        if after is None:
             return files.address(path)
+        total = after
     for name in sorted(n for n in names if n.endswith(".parquet")):
         if not files.get(f"{log}/{name}").endswith(b"PAR1"):
             return files.address(f"{log}/{name}")
     return ""
 
 
-def _is_whole_commit(data: bytes, version: int) -> bool:
-    """Whether every line is JSON and the marks, which are written last, are there."""
+def _total_after(data: bytes, version: int, before: int) -> int | None:
+    """The sum of marks after a commit; None when the commit is not what was written."""
     try:
         actions = [json.loads(line) for line in data.splitlines()]
         marks = {a["txn"]["appId"]: a["txn"]["version"] for a in actions if "txn" in a}
+        refs = [_ref_of(action["add"]) for action in actions if "add" in action]
     except (ValueError, KeyError, TypeError):
-        return False
-    return marks.get(VERSION_MARK) == version and FILES_MARK in marks
+        return None
+    total = (before + _total(refs)) % _MODULUS
+    whole = marks.get(VERSION_MARK) == version and marks.get(FILES_MARK) == total
+    return total if whole else None
+
+
+def _ref_of(add: dict[str, Any]) -> PartRef:
+    rows = json.loads(add["stats"])["numRecords"]
+    window = int(add["partitionValues"][WINDOW])
+    return PartRef(window, add["modificationTime"], add["path"], add["size"], rows)

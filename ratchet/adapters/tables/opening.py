@@ -75,7 +75,7 @@ def check_root(root: str) -> None:
     unsafe = [step for step in steps if step in ("", "..") or _STRANGE.search(step)]
     if scheme and "." in steps:
         unsafe.append(".")
-    if not scheme and _STRANGE.search(str(Path(root).resolve())):
+    if not unsafe and not scheme and _STRANGE.search(str(Path(root).resolve())):
         unsafe.append(str(Path(root).resolve()))
     if unsafe and path not in ("/", "./"):
         raise DefinitionError(
