@@ -118,6 +118,8 @@ class Intake:
         return self._enter(ref, role, sha256, "quarantined", 0, str(error))
 
     def _land(self, parsed: core.Parsed, role: str, sha256: str) -> int:
+        import pyarrow as pa
+
         tables, txn = self.workspace.landing_tables, f"object/{role}/{sha256}"
         rows = 0
         for name, part in ((LANDED, parsed.rows), (LANDED_LABELS, parsed.labels)):
@@ -133,7 +135,9 @@ class Intake:
             )
             windows = [self._window(reject.known) for reject in parsed.rejected]
             place = lines.schema.get_field_index(WINDOW)
-            lines = lines.set_column(place, lines.schema.field(place), [windows])
+            lines = lines.set_column(
+                place, lines.schema.field(place), pa.array(windows, pa.int32())
+            )
             tables.append(Append(QUARANTINE, lines, txn))
         return rows
 

@@ -7,6 +7,7 @@ of its times. Payload columns (the declared features) follow them under their ow
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def provenance_schema() -> pa.Schema:
     )
 
 
-def rows_schema(features: dict[str, str]) -> pa.Schema:
+def rows_schema(features: Mapping[str, str]) -> pa.Schema:
     """Schema of ``landed`` and ``accepted``: provenance, then one column a feature.
 
     Args:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HOUR = 3_600_000_000
-FAR_FUTURE = 100_000  # windows beyond the watermark's
+FAR_FUTURE = 100_000  # windows beyond the rest of the object, or beyond the watermark
 Int64s = NDArray[np.int64]
 
 
@@ -104,8 +104,10 @@ def refuse_future(landed: Landed, event: Int64s, sieve: Sieve) -> None:
         arrival = calendar.clock.show(landed.arrived_tick)
         reason = f"{column}: the event is over 1 hour after the object's arrival ({arrival})"
         sieve.drop(event > landed.arrived_tick + HOUR, "future_event", reason, column)
-    last = calendar.window(calendar.window_of(landed.watermark).index + FAR_FUTURE)
-    reason = f"{column}: the event is over {FAR_FUTURE} windows ahead of all that was decided"
+    usual = int(np.partition(event, len(event) // 2)[len(event) // 2]) if len(event) else 0
+    base = max(landed.watermark, usual)
+    last = calendar.window(calendar.window_of(base).index + FAR_FUTURE)
+    reason = f"{column}: the event is over {FAR_FUTURE} windows ahead of the rest of the object"
     sieve.drop(event >= last.end, "far_future", reason, column)
 
 
