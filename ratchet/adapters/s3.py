@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ratchet.errors import DefinitionError, NoConditionalWrites, StorageError
-from ratchet.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from ratchet.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")

@@ -14,12 +14,15 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ratchet.adapters.lease.file import FileLease
 from ratchet.adapters.lease.s3 import S3Lease
 from ratchet.adapters.tables.opening import check_root, open_store
 from ratchet.contracts.seams import Lease
-from ratchet.settings import Settings
+
+if TYPE_CHECKING:
+    from ratchet.settings import Settings
 
 __all__ = ["FileLease", "S3Lease", "open_lease"]
 

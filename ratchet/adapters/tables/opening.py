@@ -16,10 +16,11 @@ from ratchet.adapters import s3
 from ratchet.adapters.tables.delta import DeltaTables
 from ratchet.adapters.tables.files import S3Files
 from ratchet.errors import DefinitionError
-from ratchet.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from ratchet.settings import Settings
 
 _STRANGE = re.compile(r"[\\%?#*\[\]\x00-\x1f\x7f\ud800-\udfff]")
 _proven: set[tuple[str | None, str, str]] = set()  # stores probed by this process
