@@ -22,11 +22,13 @@ from ratchet.ingest.entries import (
     reject_rows,
     rows_from_payload,
 )
+from ratchet.ingest.landed import NEVER
 from ratchet.ingest.objects import new_objects, role_of, seen_content
 from ratchet.ingest.parse import parse_object
 from ratchet.ingest.values import Kind, Limits, Parsed, Role, RowReject
 
 __all__ = [
+    "NEVER",
     "Kind",
     "Limits",
     "Parsed",

@@ -133,7 +133,7 @@ def labels_apart(landed: Landed) -> tuple[pa.Table, tuple[RowReject, ...]]:
         found = ticks_of(landed, definition.label.known_column or "", sieve)
         event = found.values - definition.label_delay
         known = known_of(landed, found.values)
-    refuse_future(landed, event, sieve)
+    refuse_future(landed, found, event, sieve)
     stamps = Stamps(keys, event, known, found.missing | found.gap)
     return _table(landed, stamps, values, sieve.kept), rejects_of(landed, stamps, sieve, "label")
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HOUR = 3_600_000_000
-FAR_FUTURE = 100_000  # windows beyond the rest of the object, or beyond the watermark
+NEVER = -(2**62)  # a watermark up to this: nothing was decided yet
+FAR_FUTURE = 100_000  # windows
 Int64s = NDArray[np.int64]
 
 
@@ -97,18 +98,26 @@ def ticks_of(landed: Landed, column: str, sieve: Sieve, here: Mask | None = None
     return found
 
 
-def refuse_future(landed: Landed, event: Int64s, sieve: Sieve) -> None:
-    """Drop events after the arrival (1 hour of clock skew is fine) or absurdly far ahead."""
+def refuse_future(landed: Landed, found: Ticks, event: Int64s, sieve: Sieve) -> None:
+    """Drop events after the arrival (1 hour of clock skew is fine) or absurdly far away.
+
+    Far is counted from the watermark; before anything was decided, from the object's own median.
+    """
     column, calendar = landed.definition.time.column, landed.definition.calendar
     if calendar.clock.kind == "timestamp" and landed.arrived_tick is not None:
         arrival = calendar.clock.show(landed.arrived_tick)
         reason = f"{column}: the event is over 1 hour after the object's arrival ({arrival})"
         sieve.drop(event > landed.arrived_tick + HOUR, "future_event", reason, column)
-    usual = int(np.partition(event, len(event) // 2)[len(event) // 2]) if len(event) else 0
-    base = max(landed.watermark, usual)
-    last = calendar.window(calendar.window_of(base).index + FAR_FUTURE)
-    reason = f"{column}: the event is over {FAR_FUTURE} windows ahead of the rest of the object"
-    sieve.drop(event >= last.end, "far_future", reason, column)
+    there = event[~(found.missing | found.gap)]
+    usual = int(np.median(there)) if len(there) else calendar.origin
+    decided = landed.watermark > NEVER
+    last = calendar.window_of(landed.watermark if decided else usual).index + FAR_FUTURE
+    since = "all that was decided" if decided else "the rest of the object"
+    index = (event - calendar.origin) // calendar.length
+    reason = f"{column}: the event is over {FAR_FUTURE} windows ahead of {since}"
+    sieve.drop(index > last, "far_future", reason, column)
+    reason = f"{column}: over 2^31 windows from time.origin; declare a longer time.window"
+    sieve.drop(np.abs(index) >= 2**31 - 1, "window_range", reason, column)
 
 
 def known_of(landed: Landed, declared: Int64s) -> Int64s:

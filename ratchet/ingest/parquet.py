@@ -12,13 +12,24 @@ Promise: memory stays within the declared cap, and damage ends in :class:`Unread
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ratchet.errors import TooLarge, Unreadable
-from ratchet.ingest.pages import PageHeader, walk_pages
+from ratchet.ingest.pages import (
+    BYTE_ARRAY,
+    DELTA_BYTE_ARRAY,
+    FIXED_LEN_BYTE_ARRAY,
+    INT96,
+    Chunk,
+    Group,
+    PageHeader,
+    read_footer,
+    walk_pages,
+)
 from ratchet.ingest.raw import Raw, check_columns
 from ratchet.ingest.values import MIB, Limits, shown
 
@@ -26,10 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_WIDTH = {"BOOLEAN": 8, "INT32": 8, "INT64": 8, "INT96": 12, "FLOAT": 8, "DOUBLE": 8}
-_STRING_WIDTH = 8  # an offset and a dictionary index
-_DELTA_BYTE_ARRAY = 7
-_MAX_ROW_GROUPS = 100_000
+_IN_DICTIONARIES = (0, 2, 8)  # encodings that the decoder can keep dictionary-encoded
 
 
 def read_parquet(
@@ -51,58 +59,65 @@ def read_parquet(
         TooLarge: decoded, it would pass the cap.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    if len(data) < 12 or data[:4] != b"PAR1" or data[-4:] != b"PAR1":
-        raise Unreadable(
-            f"not a whole Parquet file: {len(data)} bytes that do not start and end with PAR1; "
-            "it may be truncated: send it again"
-        )
+    groups = read_footer(data)
     try:
-        file = pq.ParquetFile(
-            pa.BufferReader(data), page_checksum_verification=True, pre_buffer=False
-        )
-        names = list(file.schema_arrow.names)
+        schema = _open(data).schema_arrow
+        names = list(schema.names)
         check_columns(names)
         check(names)
-        return _read(file, data, [n for n in names if n in wanted], limits)
+        columns = [n for n in names if n in wanted]
+        _refuse_nested(schema, columns)
+        survey = _refuse_bombs(data, groups, columns, limits)
+        return _read(data, schema, columns, survey, limits)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise Unreadable(f"Parquet is damaged: {shown(str(error), 200)}; send it again") from error
     except MemoryError as error:
         raise TooLarge(f"Parquet needs more memory than there is: {error}") from error
 
 
-def _read(file: pq.ParquetFile, data: bytes, columns: list[str], limits: Limits) -> Raw:
+@dataclass(frozen=True)
+class _Survey:
+    """Whether a page has no checksum; columns that cannot be kept dictionary-encoded."""
+
+    unchecked: bool
+    written_out: frozenset[str]
+
+
+def _open(data: bytes, dictionaries: list[str] | None = None) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    unchecked = _refuse_bombs(file.metadata, data, columns, limits)
-    schema = file.schema_arrow
-    texts = [n for n in columns if _is_text(schema.field(n).type)]
-    file = pq.ParquetFile(
+    return pq.ParquetFile(
         pa.BufferReader(data),
         page_checksum_verification=True,
         pre_buffer=False,
-        read_dictionary=texts,
+        read_dictionary=dictionaries,
     )
+
+
+def _read(
+    data: bytes, schema: pa.Schema, columns: list[str], survey: _Survey, limits: Limits
+) -> Raw:
+    import pyarrow as pa
+
+    texts = [n for n in columns if _is_text(schema.field(n).type) and n not in survey.written_out]
+    file = _open(data, texts)
     parts, size = [], 0
     for group in range(file.metadata.num_row_groups):
         part = file.read_row_group(group, columns=columns, use_threads=False).select(columns)
         size += part.nbytes + sum(_expansion(part.column(n)) for n in texts)
         _cap(size, limits)
         parts.append(part)
-    table = (
-        pa.concat_tables(parts)
-        if parts
-        else pa.table({n: pa.array([], schema.field(n).type) for n in columns})
-    )
-    if columns and table.num_rows != file.metadata.num_rows:
+    empty = pa.schema([schema.field(n) for n in columns]).empty_table()
+    table = pa.concat_tables(parts) if parts else empty
+    if table.num_rows != file.metadata.num_rows:
         raise Unreadable(
             f"Parquet footer claims {file.metadata.num_rows} rows, found {table.num_rows}"
         )
-    for name in texts:
-        table.column(name).validate(full=True)  # UTF-8
-    notes = {"no_page_checksums": True} if unchecked else {}
+    for name in columns:
+        table.column(name).validate(full=True)  # UTF-8, indices inside their dictionary
+    notes = {"no_page_checksums": True} if survey.unchecked else {}
     found = dict(zip(table.column_names, table.columns, strict=True))
     return Raw(found, np.arange(table.num_rows, dtype=np.int64), text=False, notes=notes)
 
@@ -112,57 +127,61 @@ def _is_text(kind: pa.DataType) -> bool:
 
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return any(f(kind) for f in (pa.types.is_string, pa.types.is_large_string))
+    types = pa.types
+    tests = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary,
+             types.is_large_binary, types.is_binary_view)  # fmt: skip
+    return any(test(kind) for test in tests)
 
 
-def _refuse_bombs(meta: pq.FileMetaData, data: bytes, columns: list[str], limits: Limits) -> bool:
-    """Raise TooLarge before decoding; return whether some page carries no checksum."""
-    if meta.num_row_groups > _MAX_ROW_GROUPS:
-        raise TooLarge(f"{meta.num_row_groups} row groups, allowed are {_MAX_ROW_GROUPS}")
+def _refuse_nested(schema: pa.Schema, columns: list[str]) -> None:
+    import pyarrow as pa
+
+    for name in columns:
+        if pa.types.is_nested(kind := schema.field(name).type):
+            raise Unreadable(f"column {shown(name)}: holds {kind}, expected single values")
+
+
+def _refuse_bombs(data: bytes, groups: list[Group], columns: list[str], limits: Limits) -> _Survey:
+    """Raise TooLarge before decoding."""
     size, unchecked, wanted = 0, False, frozenset(columns)
-    for g in range(meta.num_row_groups):
-        group = meta.row_group(g)
-        for c in range(group.num_columns):
-            chunk = group.column(c)
-            if wanted.isdisjoint(accumulate(chunk.path_in_schema.split("."), "{}.{}".format)):
+    written_out: set[str] = set()
+    for group in groups:
+        for chunk in group.chunks:
+            named = wanted.intersection(accumulate(chunk.path, "{}.{}".format))
+            if not named or not (group.rows or chunk.values):
                 continue
-            headers = walk_pages(data, *_extent(chunk))
-            rows = max(group.num_rows, chunk.num_values, _values(headers))
-            size += rows * _width(chunk, meta) + _page_bytes(chunk, headers)
+            headers = walk_pages(data, chunk)
+            values = sum(h.values for h in headers if not h.is_dictionary)
+            text = chunk.physical_type == BYTE_ARRAY
+            if text and any(h.encoding not in _IN_DICTIONARIES for h in headers):
+                written_out |= named
+                size += _repeated(headers)
+            size += max(group.rows, chunk.values, values) * _width(chunk)
+            bytes_of_pages = (h.uncompressed for h in headers)
+            size += sum(bytes_of_pages) if text else max(bytes_of_pages, default=0)
             _cap(size, limits)
             unchecked |= any(not h.has_crc for h in headers)
-    return unchecked
+    return _Survey(unchecked, frozenset(written_out))
 
 
-def _extent(chunk: Any) -> tuple[int, int]:
-    """Start and length of a column chunk's pages in the file."""
-    start = chunk.data_page_offset
-    if chunk.dictionary_page_offset:
-        start = min(start, chunk.dictionary_page_offset)
-    return start, chunk.total_compressed_size
+def _width(chunk: Chunk) -> int:
+    """Bytes of one value once decoded; of a string, its offset and its dictionary index."""
+    if chunk.physical_type == FIXED_LEN_BYTE_ARRAY:
+        return max(8, chunk.type_length)
+    return 12 if chunk.physical_type in (BYTE_ARRAY, INT96) else 8
 
 
-def _values(headers: list[PageHeader]) -> int:
-    return sum(h.values for h in headers if not h.is_dictionary)
+def _repeated(headers: list[PageHeader]) -> int:
+    """Bytes of strings that stand in the pages once and come out many times, at worst.
 
-
-def _width(chunk: Any, meta: pq.FileMetaData) -> int:
-    if chunk.physical_type == "FIXED_LEN_BYTE_ARRAY":
-        for i in range(meta.num_columns):
-            column = meta.schema.column(i)
-            if column.path == chunk.path_in_schema:
-                return max(8, int(column.length))
-    return _WIDTH.get(chunk.physical_type, _STRING_WIDTH)
-
-
-def _page_bytes(chunk: Any, headers: list[PageHeader]) -> int:
-    """Bytes that the pages of a string column decode to, besides its dictionary indices."""
-    if chunk.physical_type != "BYTE_ARRAY":
-        return max((h.uncompressed for h in headers), default=0)
-    # In DELTA_BYTE_ARRAY each value may repeat all of the one before: the worst case counts.
+    In DELTA_BYTE_ARRAY each value may repeat all of the one before; a dictionary's only word may
+    be that of every row.
+    """
+    dictionary = sum(h.uncompressed for h in headers if h.is_dictionary)
     return sum(
-        h.uncompressed * (max(h.values, 1) if h.encoding == _DELTA_BYTE_ARRAY else 1)
+        h.values * (h.uncompressed if h.encoding == DELTA_BYTE_ARRAY else dictionary)
         for h in headers
+        if not h.is_dictionary
     )
 
 

@@ -59,8 +59,8 @@ def parse_object(
         arrived_tick: when it arrived, in ticks; None on an integer clock.
         role: what it holds (:func:`ratchet.ingest.role_of`).
         definition: the pipeline.
-        watermark: tick of the end of the last decided window. What lands now could not be known
-            before it, so ``known`` is at least this.
+        watermark: tick of the end of the last decided window (``NEVER`` or less: none was). What
+            lands now could not be known before it, so ``known`` is at least this.
         zone_name: address of the landing zone; becomes ``_source``.
 
     Returns:
@@ -95,7 +95,7 @@ def _rows(landed: Landed, notes: dict[str, Any]) -> tuple[Sieve, Stamps, pa.Tabl
     definition, sieve = landed.definition, Sieve(landed.size)
     keys = keys_of(landed, sieve)
     found = ticks_of(landed, definition.time.column, sieve)
-    refuse_future(landed, found.values, sieve)
+    refuse_future(landed, found, found.values, sieve)
     known = known_of(landed, found.values)
     stamps = Stamps(keys, found.values, known, found.missing | found.gap)
     features = _features(landed, sieve, notes)

@@ -28,7 +28,7 @@ _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 _NAIVE = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
 _OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)$"
-_MAX_INTEGER = 2**60
+_MAX_INTEGER = 2**62
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,11 @@ def _integers(column: pa.ChunkedArray, text: bool) -> Ticks:
 
     if pa.types.is_string(column.type) and text:
         column = without_nulls(column)
-        whole = pc.match_substring_regex(column, r"^[+-]?\d{1,18}(\.0*)?$")
+        whole = pc.match_substring_regex(column, r"^[+-]?\d{1,19}(\.0*)?$")
         if column.null_count < len(column) and not pc.any(whole).as_py():
             raise Unreadable('holds text, expected integers: declare time.kind = "timestamp"?')
         column = pc.if_else(whole, pc.replace_substring_regex(column, r"\.0*$", ""), None)
+        column = _cast_each(column.combine_chunks(), pa.int64())
     elif pa.types.is_floating(column.type):
         whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
         column = pc.if_else(whole, column, None)
