@@ -116,21 +116,23 @@ def decode(ref: PartRef, data: bytes, schema: pa.Schema) -> pa.Table:
         present = set(file.schema_arrow.names)
         wanted = [name for name in schema.names if name in present]
         found = file.read(columns=wanted, use_threads=False)
-        arrays = [_column(found, field, ref) for field in schema]
+        columns = dict(zip(found.column_names, found.columns, strict=True))
+        arrays = [_column(columns.get(field.name), field, ref) for field in schema]
         return pa.Table.from_arrays(arrays, schema=schema)
     except pa.ArrowException as error:
         raise Damaged(f"{ref.path}: not the Parquet file that was committed: {error}") from None
 
 
-def _column(found: pa.Table, field: pa.Field, ref: PartRef) -> pa.Array | pa.ChunkedArray:
+def _column(
+    found: pa.ChunkedArray | None, field: pa.Field, ref: PartRef
+) -> pa.Array | pa.ChunkedArray:
     import pyarrow as pa
 
     if field.name == WINDOW:
         return pa.repeat(pa.scalar(ref.window, field.type), ref.rows)
-    if field.name not in found.column_names:
+    if found is None:
         return pa.nulls(ref.rows, field.type)
-    column = found.column(field.name)
-    return column if column.type == field.type else column.cast(field.type)
+    return found if found.type == field.type else found.cast(field.type)
 
 
 def project(schema: pa.Schema, columns: Sequence[str] | None, table: str) -> pa.Schema:
