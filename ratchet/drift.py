@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 BINS = 20  # of the reference's quantiles, besides missing and beyond either end
-RARE = 5  # rows on both sides together below which a category is pooled with the other rare ones
+FEWEST = 5.0  # rows that a bin should hold on either side if nothing moved (Cochran 1954)
 NOISE_LEVEL = 0.999  # one column in 1,000 that has not moved is taken for more than noise
 
 
@@ -163,12 +163,31 @@ def _column(old: Floats, new: Floats, definition: Definition, importance: float)
     """
     import math
 
-    found, used = divergence(old, new)
+    found, used = divergence(*_merge(old, new))
     unit = (1 / float(old.sum()) + 1 / float(new.sum())) / (8 * math.log(2))
     noise = unit * chi_square_quantile(NOISE_LEVEL, used - 1)
     distance = math.sqrt(max(found - unit * (used - 1), 0.0))
     moved = distance >= definition.drift.column_distance and found > noise
     return Column(round(distance, 6), round(math.sqrt(min(noise, 1.0)), 6), moved, importance)
+
+
+def _merge(old: Floats, new: Floats) -> tuple[Floats, Floats]:
+    """Neighbouring bins together until each should hold :data:`FEWEST` rows on either side.
+
+    With fewer, the divergence of rows that have not moved is larger than chi-square says.
+    """
+    import numpy as np
+
+    expected = (old + new) * min(old.sum(), new.sum()) / (old.sum() + new.sum())
+    starts, held = [0], 0.0
+    for i, rows in enumerate(expected):
+        if held >= FEWEST:
+            starts.append(i)
+            held = 0.0
+        held += float(rows)
+    if held < FEWEST and len(starts) > 1:
+        starts.pop()
+    return np.add.reduceat(old, starts), np.add.reduceat(new, starts)
 
 
 def _counts(old: pa.ChunkedArray, new: pa.ChunkedArray, kind: str) -> tuple[Floats, Floats]:
@@ -207,7 +226,8 @@ def _number_counts(old: Floats, new: Floats) -> tuple[Floats, Floats]:
 
 
 def _category_counts(old: pa.ChunkedArray, new: pa.ChunkedArray) -> tuple[Floats, Floats]:
-    """Counts by category; missing has its own bin, and so have the rare ones together."""
+    """Counts by category, missing among them; the frequent ones first, so that the rare ones are
+    neighbours, each in order of their names."""
     import numpy as np
     import pyarrow as pa
 
@@ -216,7 +236,8 @@ def _category_counts(old: pa.ChunkedArray, new: pa.ChunkedArray) -> tuple[Floats
     missing = len(coded.dictionary)
     codes = coded.indices.fill_null(missing).to_numpy()
     sides = (codes[: len(old)], codes[len(old) :])
-    counts = [np.bincount(side, minlength=missing + 1).astype(np.float64) for side in sides]
-    rare = (counts[0] + counts[1] < RARE) & (np.arange(missing + 1) < missing)
-    first, second = (np.append(c[~rare], c[rare].sum()) for c in counts)
-    return first, second
+    first, second = (np.bincount(side, minlength=missing + 1).astype(np.float64) for side in sides)
+    rare = (first + second) * min(len(old), len(new)) / len(both) < FEWEST
+    names = [*coded.dictionary.to_pylist(), ""]
+    order = sorted(range(missing + 1), key=lambda i: (rare[i], names[i]))
+    return first[order], second[order]

@@ -269,11 +269,11 @@ def test_every_row_is_in_a_judged_group_of_each_column() -> None:
     }
     pipeline = definition(gate='slices = ["kind", "x"]\nslice_min_rows = 200\nslice_margin = 0.2')
     groups = found(replace(good, slices=slices), pipeline)["gate.slices"].details["groups"]
-    for column, given in slices.items():
+    for column, values in slices.items():
         mine = [g for g in groups if g["column"] == column]
         assert sum(g["rows"] for g in mine) == 3000
         assert all(g["rows"] >= 200 for g in mine)
-        shown = {"(missing)" if v is None else str(v).removesuffix(".0") for v in given}
+        shown = {"(missing)" if v is None else str(v).removesuffix(".0") for v in values}
         assert sorted(m for g in mine for m in g["members"]) == sorted(shown)
 
 
