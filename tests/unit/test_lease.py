@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -66,19 +68,31 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
             raise AssertionError("held")
 
 
-def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_holder(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys
+from pathlib import Path
+from ratchet.adapters.lease import FileLease
+with FileLease(Path(sys.argv[1])).hold("holder"):
+    child = os.fork()
+    if child == 0:
+        print(os.getpid(), flush=True)  # by now it has let go of the lock
+    signal.pause()
+"""
     path = tmp_path / "a.lock"
-    with FileLease(path).hold("parent"):
-        child = os.fork()
-        if child == 0:  # it does nothing but live on
-            signal.pause()
-            os._exit(0)
-    try:
-        with FileLease(path).hold("next") as token:
-            assert token == 2
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        child = int(holder.stdout.readline())
+        try:
+            with pytest.raises(LeaseHeld), FileLease(path).hold("too early"):
+                raise AssertionError("held twice")
+            holder.kill()
+            holder.wait()
+            os.kill(child, 0)  # it lives on
+            with FileLease(path).hold("next") as token:
+                assert token == 2
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 class Broken:

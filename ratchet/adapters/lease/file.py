@@ -42,7 +42,8 @@ class FileLease:
             self._held = None
             if descriptor in _descriptors:  # not in a forked child, which let go of it
                 _descriptors.discard(descriptor)
-                os.close(descriptor)  # frees the lock
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # also if a child that forks now has it
+                os.close(descriptor)
 
     def check(self) -> None:
         """Prove that the lease is still held, before a write that only its holder may make.
