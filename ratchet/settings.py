@@ -92,7 +92,9 @@ def prepare_environment() -> None:
 
 def quiet_logs() -> None:
     """Keep Prefect's and MLflow's own logs off the terminal of a command, unless asked for."""
+    (settings().state / "prefect").mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 
 

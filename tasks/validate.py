@@ -28,6 +28,7 @@ from ratchet.contracts.columns import (
     QUARANTINE,
     ROW,
     WINDOW,
+    rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.seams import Append
@@ -50,7 +51,10 @@ def validate(cycle: Cycle) -> None:
     since = None if last is None else last + 1
     tables = cycle.workspace.landing_tables
     span = (since, cycle.window.index + 1)
-    rows, labels = tables.read(LANDED, windows=span), tables.read(LANDED_LABELS, windows=span)
+    rows = tables.read(LANDED, windows=span)
+    if not rows.num_rows:
+        rows = rows_schema(cycle.workspace.definition.features).empty_table()
+    labels = tables.read(LANDED_LABELS, windows=span)
     for window in _windows(cycle, rows, labels):
         current = window == cycle.window
         evidence = judge_rows(cycle, window, _of(rows, window))

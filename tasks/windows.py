@@ -22,9 +22,8 @@ def landed(workspace: Workspace) -> list[Window]:
     later one has landed.
     """
     take_in(workspace)
-    indices = set(
-        workspace.landing_tables.read(LANDED, columns=[WINDOW]).column(WINDOW).to_pylist()
-    )
+    rows = workspace.landing_tables.read(LANDED, columns=[WINDOW])
+    indices = set(rows[WINDOW].to_pylist()) if rows.num_rows else set()
     if not indices:
         zone = workspace.zone.name
         raise NotFound(

@@ -67,16 +67,17 @@ def run_backfill(
     as_json: bool = False,
 ) -> list[Decision]:
     """Run a backfill on this machine and print each decision as it is made."""
-    from tasks.windows import undecided
     from tasks.workspace import open_workspace
 
     workspace = open_workspace(pipeline, replay)
+    quiet_prefect()
+    from tasks.windows import undecided
+
     windows = undecided(workspace, start, end)
     if dry_run or not windows:
         labels = [workspace.calendar.label(w) for w in windows]
         click.echo(f"{len(labels)} windows to run" + (f": {', '.join(labels)}" if labels else ""))
         return []
-    quiet_prefect()
     from flows.backfill import backfill as flow
     from tasks.progress import listening
 

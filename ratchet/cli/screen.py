@@ -28,7 +28,8 @@ STYLE = {
 def quiet_prefect() -> None:
     """Keep the logs of Prefect's in-process API off the terminal; the run pages keep them."""
     quiet_logs()
-    logging.getLogger("prefect").setLevel(logging.ERROR)
+    for name in ("prefect", "great_expectations", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def primary(metrics: dict[str, float]) -> str:

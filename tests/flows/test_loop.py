@@ -1,0 +1,276 @@
+"""The loop over small streams: what a cycle promises, without a Prefect server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.backfill import run_windows
+from flows.retrain import one_cycle
+from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, QUARANTINE
+from ratchet.errors import LeaseHeld, NotFound, Refused
+from tasks import decisions, quarantine, windows
+from tasks.rollback import rollback
+from tasks.verify import verify
+from tests.streams import PIPELINE, land_window, project, quick, window_rows, workspace
+
+
+def run(home: Path, start: str | None = None, end: str | None = None, replay: str | None = None):
+    space = quick(workspace(home, replay))
+    return list(run_windows(space, windows.undecided(space, start, end)))
+
+
+def test_the_loop_learns_and_only_moves_forward(tmp_path: Path) -> None:
+    project(tmp_path, 7)
+    made = run(tmp_path)
+    assert [d.window for d in made] == ["0", "1000", "2000", "3000", "4000", "5000"]
+    assert made[0].outcome == made[1].outcome == "held"
+    assert made[2].outcome == "promoted"
+    assert made[2].champion_after == 1
+    assert made[2].candidate["auc"] > 0.8
+    assert all(d.accepted == 400 and d.quarantined == 0 for d in made)
+    champion = 0
+    for decision in made:
+        assert (decision.champion_after or 0) >= champion
+        champion = decision.champion_after or 0
+
+
+def test_a_cycle_run_again_does_nothing_and_says_the_same(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    first = run(tmp_path)
+    space = quick(workspace(tmp_path))
+    before = {t: space.tables.version(t) for t in (ACCEPTED, LABELS, DECISIONS, QUARANTINE)}
+    again = [one_cycle(space, space.calendar.parse(d.window)) for d in first[-1:]]
+    assert [d.digest for d in again] == [first[-1].digest]
+    assert before == {t: space.tables.version(t) for t in before}
+    assert run(tmp_path) == []
+
+
+def test_replays_give_the_same_decisions_and_bytes_and_touch_no_champion(tmp_path: Path) -> None:
+    project(tmp_path, 6)
+    live = run(tmp_path)
+    one, two = run(tmp_path, replay="one"), run(tmp_path, replay="two")
+    assert [d.digest for d in one] == [d.digest for d in two]
+    models = [d.lineage.model_digest for d in one if d.lineage]
+    assert len(models) >= 3
+    assert models == [d.lineage.model_digest for d in live if d.lineage]
+    registry = quick(workspace(tmp_path)).registry
+    assert registry.alias("tiny", "champion").version == live[-1].champion_after
+
+
+def test_the_past_is_closed(tmp_path: Path) -> None:
+    project(tmp_path, 5)
+    run(tmp_path)
+    home = tmp_path / "pipelines" / "tiny.toml"
+    home.write_text(PIPELINE.replace("max_depth = 3", "max_depth = 2"))
+    space = quick(workspace(tmp_path))
+    with pytest.raises(Refused, match="only moves forward"):
+        one_cycle(space, space.calendar.parse(1500))
+    with pytest.raises(Refused, match="--replay"):
+        windows.undecided(space, "0", None)
+    assert windows.undecided(space, None, None) == []
+
+
+def test_a_missed_run_loses_no_data(tmp_path: Path) -> None:
+    project(tmp_path, 6)
+    space = quick(workspace(tmp_path))
+    decision = one_cycle(space, space.calendar.parse(4000))
+    assert decision.accepted == 400
+    assert decision.outcome == "promoted"
+    assert space.tables.read(ACCEPTED).num_rows == 5 * 400
+
+
+def test_nothing_landed_is_said_clearly(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "landing").mkdir()
+    with pytest.raises(NotFound, match="nothing has landed"):
+        run(tmp_path)
+
+
+def test_fault_05_an_empty_window_trains_nothing(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    land_window(tmp_path, 4, window_rows(4).slice(0, 0))
+    land_window(tmp_path, 5)
+    land_window(tmp_path, 6)
+    made = run(tmp_path)
+    empty = made[4]
+    assert (empty.window, empty.outcome, empty.rows_in) == ("4000", "no_data", 0)
+    assert empty.lineage is None
+    assert empty.champion_after == made[3].champion_after
+
+
+@settings(max_examples=5, deadline=None)
+@given(order=st.permutations(range(4)))
+def test_fault_06_any_order_of_arrival_gives_the_same_tables(tmp_path_factory, order) -> None:
+    home = tmp_path_factory.mktemp("order")
+    space = project(home)
+    for index in order:
+        land_window(home, index)
+        windows.landed(space)
+    rows = space.landing_tables.read(LANDED).sort_by(KEY)
+    expected = pa.concat_tables([window_rows(i) for i in range(4)]).sort_by("id")
+    assert rows[KEY].to_pylist() == expected["id"].to_pylist()
+    assert rows["x"].to_pylist() == expected["x"].to_pylist()
+    assert pc.unique(rows["_window"]).to_pylist() == [0, 1, 2, 3]
+
+
+def test_fault_07_duplicate_delivery_renamed_copy_and_resent_object(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    features = tmp_path / "landing" / "features"
+    (features / "copy.parquet").write_bytes((features / "w001.parquet").read_bytes())
+    run(tmp_path)
+    space = quick(workspace(tmp_path))
+    rows = space.tables.read(ACCEPTED).num_rows
+    (features / "w002.parquet").write_bytes((features / "w002.parquet").read_bytes())
+    land_window(tmp_path, 4)
+    run(tmp_path)
+    assert rows == 3 * 400
+    assert space.tables.read(ACCEPTED).num_rows == 4 * 400
+    ledger = space.landing_tables.read("objects").to_pylist()
+    assert {x["object_key"] for x in ledger if x["status"] == "duplicate"} == {
+        "features/w001.parquet",
+        "features/w002.parquet",
+    }
+
+
+def test_late_rows_join_the_window_in_which_they_became_known(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    run(tmp_path)
+    late = window_rows(1, rows=500).slice(400)
+    land_window(tmp_path, 4)
+    land_window(tmp_path, 5)
+    land_window(tmp_path, 90, late)
+    made = run(tmp_path)
+    assert [(d.window, d.accepted) for d in made] == [("3000", 500), ("4000", 400)]
+
+
+def test_fault_11_missing_labels_hold_and_are_never_negatives(tmp_path: Path) -> None:
+    project(tmp_path, 6)
+    for index in (2, 3, 4):
+        path = tmp_path / "landing" / "labels" / f"w{index:03d}.parquet"
+        path.unlink()
+        land_window(tmp_path, index, window_rows(index))
+        table = window_rows(index).slice(0, 100)
+        pa.parquet.write_table(table.select(["id", "t", "y"]), path)
+    made = run(tmp_path)
+    assert made[3].outcome == "held"
+    assert "labelled share 0.25 < 0.50" in made[3].reasons[0]
+    assert made[3].lineage is None or made[3].lineage.rows <= 800
+
+
+def test_a_batch_that_fails_is_quarantined_whole_and_the_loop_goes_on(tmp_path: Path) -> None:
+    project(tmp_path, 7)
+    bad = window_rows(3)
+    shifted = pc.add(bad["z"], 5.0)
+    land_window(tmp_path, 3, bad.set_column(bad.column_names.index("z"), "z", shifted))
+    made = run(tmp_path)
+    blocked = made[3]
+    assert (blocked.outcome, blocked.accepted, blocked.quarantined) == ("blocked", 0, 400)
+    assert "z is centred" in blocked.reasons[0]
+    assert blocked.champion_after == made[2].champion_after == 1
+    assert made[4].accepted == 400
+    space = quick(workspace(tmp_path))
+    (entry,) = quarantine.entries(space, only_open=True)
+    assert (entry["kind"], entry["rows"], entry["window"]) == ("batch", 400, "3000")
+    incidents = space.tables.read("incidents").to_pylist()
+    assert [i["kind"] for i in incidents] == ["blocked"]
+
+
+def test_rows_that_fail_are_quarantined_and_the_rest_goes_on(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    rows = window_rows(2).to_pylist()
+    rows[5]["x"] = 99.0
+    rows[6]["x"] = float("inf")
+    land_window(tmp_path, 2, pa.Table.from_pylist(rows))
+    made = run(tmp_path)
+    assert (made[2].rows_in, made[2].accepted, made[2].quarantined) == (400, 398, 2)
+    entries = {e["check"]: e for e in quarantine.entries(quick(workspace(tmp_path)), True)}
+    assert set(entries) == {"not_finite", "suite.column_values_to_be_between(x)"}
+
+
+def test_release_counts_from_the_next_window_on_and_is_final(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    rows = window_rows(1).to_pylist()
+    rows[5]["x"] = 99.0
+    land_window(tmp_path, 1, pa.Table.from_pylist(rows))
+    run(tmp_path)
+    space = quick(workspace(tmp_path))
+    (entry,) = quarantine.entries(space, only_open=True)
+    with pytest.raises(Refused, match="who decides"):
+        quarantine.act(space, entry["entry"], "released", by=" ", reason="seen")
+    assert quarantine.act(space, entry["entry"], "released", by="Ada", reason="a real outlier") == 1
+    released = space.tables.read(ACCEPTED).filter(pc.field("x") == 99.0).to_pylist()
+    assert [r["_known"] for r in released] == [3000]
+    with pytest.raises(Refused, match="released by Ada"):
+        quarantine.act(space, entry["entry"], "discarded", by="Bob", reason="no")
+    assert quarantine.entries(space, only_open=True) == []
+    with pytest.raises(NotFound, match="quarantine list"):
+        quarantine.lines(space, "no such entry")
+    land_window(tmp_path, 4)
+    (next_one,) = run(tmp_path)
+    assert next_one.outcome in ("held", "promoted", "blocked")
+
+
+def test_rollback_needs_a_former_champion_and_a_reason(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    run(tmp_path)
+    space = quick(workspace(tmp_path))
+    with pytest.raises(Refused, match="first champion"):
+        rollback(space, None, by="Ada", reason="complaints")
+    with pytest.raises(Refused, match="never champion"):
+        rollback(space, 7, by="Ada", reason="complaints")
+    with pytest.raises(Refused, match="champion already"):
+        rollback(space, 1, by="Ada", reason="complaints")
+
+
+def test_rollback_puts_the_old_one_back_and_the_loop_goes_on(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    for index in range(4, 8):  # the world turns round, so a new champion must come
+        land_window(tmp_path, index, window_rows(index, slope=-3.0))
+    made = run(tmp_path)
+    assert made[-1].champion_after == 2
+    space = quick(workspace(tmp_path))
+    decision = rollback(space, None, by="Ada", reason="complaints since nine")
+    assert (decision.champion_before, decision.champion_after) == (2, 1)
+    assert space.registry.alias("tiny", "champion").version == 1
+    assert decisions.done(space)[-1].reasons[0].endswith("by Ada: complaints since nine")
+    land_window(tmp_path, 8, window_rows(8, slope=-3.0))
+    (after,) = run(tmp_path)
+    assert after.champion_before == 1
+
+
+def test_verify_rebuilds_the_same_rows_and_bytes(tmp_path: Path) -> None:
+    project(tmp_path, 6)
+    run(tmp_path)
+    space = quick(workspace(tmp_path))
+    assert [e.verdict for e in verify(space, 1)] == ["PASS"] * 4
+    changed = (tmp_path / "pipelines" / "tiny.toml").read_text().replace('z = "number"\n', "")
+    (tmp_path / "pipelines" / "tiny.toml").write_text(changed)
+    found = verify(quick(workspace(tmp_path)), 1)
+    assert found[-1].verdict == "ERROR"
+    assert "no longer those of this version" in found[-1].arithmetic
+
+
+def test_fault_33_a_second_run_of_the_pipeline_says_who_holds_it(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    space = quick(workspace(tmp_path))
+    other = quick(workspace(tmp_path))
+    with other.lease.hold("the first run"), pytest.raises(LeaseHeld, match="the first run"):
+        one_cycle(space, space.calendar.parse(0))
+    assert space.tables.version(DECISIONS) == -1
+
+
+def test_explain_finds_windows_times_and_versions(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    run(tmp_path)
+    space = quick(workspace(tmp_path))
+    assert decisions.find(space, "2000").window == "2000"
+    assert decisions.find(space, "2345").window == "2000"
+    assert decisions.find(space, "1").window == "2000"  # the version comes before the time
+    with pytest.raises(NotFound, match="ratchet status"):
+        decisions.find(space, "yesterday")

@@ -1,0 +1,167 @@
+"""Small streams with a known truth, landed as files, for tests of whole cycles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ratchet.contracts.definition import parse
+from ratchet.settings import Settings
+from tasks.workspace import Workspace, read_suite
+
+WINDOW = 1000  # ticks of the integer clock
+ROWS = 400  # a window
+
+PIPELINE = """
+name = "tiny"
+
+[source]
+landing = "landing"
+features = "features/**"
+labels = "labels/**"
+key = ["id"]
+
+[time]
+column = "t"
+kind = "integer"
+window = 1000
+
+[label]
+column = "y"
+objective = "binary"
+classes = [0, 1]
+delay = 1000
+
+[features]
+x = "number"
+z = "number"
+c = "category"
+
+[validate]
+suite = "expectations/tiny.json"
+min_rows = 50
+
+[train]
+threads = 1
+min_rows = 100
+
+[[recipes]]
+name = "all_history"
+rounds = 12
+max_depth = 3
+
+[[recipes]]
+name = "recent"
+history = 2
+rounds = 12
+max_depth = 3
+
+[drift]
+sample = 200
+
+[gate]
+min_rows = 100
+blocks = 16
+resamples = 400
+max_calibration_error = 0.25
+slices = ["c"]
+slice_min_rows = 80
+slice_margin = 0.5
+"""
+
+SUITE: dict[str, Any] = {
+    "name": "tiny",
+    "expectations": [
+        {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "x", "min_value": -10, "max_value": 10},
+            "meta": {"level": "row", "reason": "x is a standard normal number"},
+        },
+        {
+            "type": "expect_column_mean_to_be_between",
+            "kwargs": {"column": "z", "min_value": -1, "max_value": 1},
+            "meta": {"level": "batch", "reason": "z is centred"},
+        },
+    ],
+}
+
+
+def window_rows(index: int, rows: int = ROWS, slope: float = 2.0, seed: int = 7) -> pa.Table:
+    """The rows of one window with their labels; ``y`` follows ``x`` with this slope."""
+    rng = np.random.default_rng([seed, index])
+    x, z = rng.normal(size=rows), rng.normal(size=rows)
+    y = rng.random(rows) < 1 / (1 + np.exp(-slope * x))
+    times = index * WINDOW + np.sort(rng.integers(0, WINDOW, rows))
+    return pa.table(
+        {
+            "id": [f"k{index}-{i}" for i in range(rows)],
+            "t": pa.array(times),
+            "x": x,
+            "z": z,
+            "c": rng.choice(["a", "b"], rows),
+            "y": pa.array(y.astype(np.int64)),
+        }
+    )
+
+
+def land_window(home: Path, index: int, table: pa.Table | None = None) -> None:
+    """Drop one window's features, and its labels, as two files."""
+    table = window_rows(index) if table is None else table
+    for folder, columns in (("features", ["id", "t", "x", "z", "c"]), ("labels", ["id", "t", "y"])):
+        path = home / "landing" / folder / f"w{index:03d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.select(columns), path)
+
+
+def project(home: Path, windows: int = 0, pipeline: str = PIPELINE) -> Workspace:
+    """A project directory with the tiny pipeline, and this many landed windows."""
+    for folder, name, text in (
+        ("pipelines", "tiny.toml", pipeline),
+        ("expectations", "tiny.json", json.dumps(SUITE)),
+    ):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+        (home / folder / name).write_text(text)
+    for index in range(windows):
+        land_window(home, index)
+    return workspace(home)
+
+
+def workspace(home: Path, replay: str | None = None, **settings: Any) -> Workspace:
+    """The tiny pipeline's workspace, built anew from the files."""
+    definition = parse((home / "pipelines" / "tiny.toml").read_text())
+    where = Settings(home=home, root=str(home / "tables"), state=home / "state", **settings)
+    suite = read_suite(home / "expectations" / "tiny.json")
+    return Workspace(definition, suite, where, replay)
+
+
+def local_registry(space: Workspace) -> Workspace:
+    """The same workspace on the directory registry instead of MLflow: starts in no time."""
+    from ratchet.adapters.local_registry import LocalRegistry
+
+    space.__dict__["registry"] = LocalRegistry(space.settings.state / "registry")
+    return space
+
+
+def no_reports(space: Workspace) -> Workspace:
+    """The same workspace with a reporter that draws nothing: Evidently takes seconds."""
+    space.__dict__["reporter"] = BlankReporter()
+    return space
+
+
+def quick(space: Workspace) -> Workspace:
+    """Directory registry and blank reports."""
+    return no_reports(local_registry(space))
+
+
+class BlankReporter:
+    """Draws an empty page."""
+
+    def draw(self, reference: Any, current: Any, kinds: Any) -> Any:
+        from ratchet.contracts.seams import Report
+
+        return Report("<html></html>", "{}")
