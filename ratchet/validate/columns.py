@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXACT = 2**24  # float32 holds every integer up to here, and not all beyond
 FLOAT32_MAX = 3.4028234663852886e38
-NULLS_WARN, NULLS_BLOCK = 0.2, 0.5  # rise of a feature's null share over the reference
+NULLS_WARN, NULLS_BLOCK = 0.2, 0.35  # rise of a feature's null share over the reference
 MOSTLY_NULL = 0.9  # a feature that sparse may be empty for a while
 BY_CHANCE = 1e-3
 

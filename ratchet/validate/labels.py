@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BLOCKS = 20  # stretches of time whose rows may depend on one another
 FEWEST = 50  # labelled and scored rows below which skill says nothing
+WEAK = 0.2  # a champion with less skill than this is no ruler for labels
 
 
 def check_labels(
@@ -166,8 +167,9 @@ def _agreement(
     name = "labels.agreement"
     if scores is None or expected is None or not np.isfinite(expected):
         return Evidence(name, Verdict.WARN, "no champion yet to compare with")
-    if expected <= 0:
-        return Evidence(name, Verdict.WARN, f"the champion's own skill is {expected:.3g}: no help")
+    if expected < WEAK:
+        sentence = f"the champion's own skill {expected:.3g} < {WEAK:g}: too weak to judge labels by"
+        return Evidence(name, Verdict.WARN, sentence, expected, WEAK)
     scored = np.isfinite(scores).reshape(len(y), -1).all(axis=1)
     n = int(scored.sum())
     if n < FEWEST:
