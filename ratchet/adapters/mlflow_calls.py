@@ -152,5 +152,5 @@ def _transient(error: Exception) -> bool:
 
 def quiet() -> None:
     """Keep the creation of the database, and tracebacks of what is raised anyway, off the log."""
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
+    for name in ("alembic", "mlflow.store", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

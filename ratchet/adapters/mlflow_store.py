@@ -13,6 +13,8 @@ from ratchet.adapters.bundle_files import MAX_BYTES
 from ratchet.adapters.mlflow_calls import Calls
 from ratchet.errors import StorageError, Tampered
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows models, not chats
+
 
 class Store:
     """One experiment a pipeline, with all its artifacts below one location."""
@@ -49,7 +51,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             location = folder.as_uri()
         try:
-            self._client.create_experiment(pipeline, artifact_location=location)
+            self._client.create_experiment(pipeline, artifact_location=location, tags=KIND)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was first
                 raise

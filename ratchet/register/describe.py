@@ -10,26 +10,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ratchet.contracts.clock import Clock
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision, Lineage
 
 PAGE_LIMIT = 5000  # characters: the width of the description in MLflow's database
+GAP = "\u00a0\u00a0"
 _HEADLINES = {
     "promoted": "Promoted",
     "held": "Held back",
     "blocked": "Blocked",
     "no_data": "No data",
     "error": "Error",
-}
-_MARKS = {
-    Verdict.PASS: "✅ PASS",
-    Verdict.WARN: "⚠️ WARN",
-    Verdict.INCONCLUSIVE: "❔ INCONCLUSIVE",
-    Verdict.BLOCK: "⛔ BLOCK",
-    Verdict.ERROR: "💥 ERROR",
 }
 _ENTITIES = {"&": "&amp;", "<": "&lt;", "|": "&#124;", "`": "&#96;"}
 
@@ -103,29 +97,39 @@ def _metrics(decision: Decision) -> str:
 
 
 def _evidence(decision: Decision, checks: int | None, cell: int) -> str:
-    """The gate first, then what did not pass, then as many others as there is room for."""
+    """What stopped it first, then the gate, then warnings, then as many others as there is room."""
     if not decision.evidence:
         return ""
-    shown = [e for e in decision.evidence if _always_shown(e)]
+    shown = sorted((e for e in decision.evidence if _always_shown(e)), key=_rank)
     others = [e for e in decision.evidence if not _always_shown(e)]
     kept = others if checks is None else others[:checks]
-    rows = [
-        (plain(e.check, 60), _MARKS[e.verdict], plain(e.arithmetic, cell)) for e in shown + kept
-    ]
+    rows = [(plain(e.check, 60), _mark(e.verdict), plain(e.arithmetic, cell)) for e in shown + kept]
     text = f"### Evidence\n\n{_table(('check', 'verdict', 'arithmetic'), rows)}"
     left = len(others) - len(kept)
     return f"{text}\n\nand {left} more checks that passed." if left else text
 
 
 def _always_shown(evidence: Evidence) -> bool:
-    return evidence.verdict is not Verdict.PASS or evidence.check.startswith(("gate.", "register."))
+    return evidence.verdict is not Verdict.PASS or _of_the_gate(evidence)
+
+
+def _of_the_gate(evidence: Evidence) -> bool:
+    return evidence.check.startswith(("gate.", "register."))
+
+
+def _rank(evidence: Evidence) -> tuple[bool, bool]:
+    return evidence.verdict.lets_through, not _of_the_gate(evidence)
+
+
+def _mark(verdict: Verdict) -> str:
+    return verdict.value if verdict is Verdict.PASS else f"**{verdict.value}**"
 
 
 def _trained_on(decision: Decision) -> str:
     lineage = decision.lineage
     if lineage is None:
         return ""
-    show = _clock(decision.window).show
+    show = clock_of(decision.window).show
     since = "the beginning" if lineage.train_from is None else show(lineage.train_from)
     rows = [
         ("rows", f"{lineage.rows:,}, events from {since} until {show(lineage.train_before)}"),
@@ -182,15 +186,17 @@ def _safe(text: str) -> str:
     return re.sub(r"[^\w.:+-]", "", text)[:60]
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = list(head)
-    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells end in two no-break spaces, because MLflow's page draws columns without a gap."""
+    lines = [list(head), [":---"] * len(head), *(list(row) for row in rows)]
+    first, ruler, *rest = ["| " + f"{GAP} | ".join(line) + " |" for line in lines]
+    return "\n".join([first, ruler.replace(GAP, ""), *rest])
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _clock(window: str) -> Clock:
+def clock_of(window: str) -> Clock:
+    """The clock that gave a window its name: an integer one names it by an integer."""
     return Clock("integer" if window.lstrip("-").isdigit() else "timestamp")

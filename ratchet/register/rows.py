@@ -13,6 +13,7 @@ from ratchet.contracts.columns import WINDOW, decisions_schema, incidents_schema
 from ratchet.contracts.lineage import Decision, Lineage, canonical_json, digest_of
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG
 from ratchet.errors import Damaged
+from ratchet.register.describe import clock_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +117,10 @@ def incident_row(decision: Decision, at: datetime) -> pa.Table:
 
 
 def version_tags(bundle: Bundle, decision: Decision) -> dict[str, str]:
-    """Tags of a model version: the whole query that its training set is, and its digests."""
+    """Tags of a model version: its window, recipe, table versions, parent and digests.
+
+    The whole query that its training set is lies in the bundle's manifest.
+    """
     lineage = bundle.manifest.lineage
     return {
         CYCLE_KEY_TAG: decision.cycle_key,
@@ -128,11 +132,20 @@ def version_tags(bundle: Bundle, decision: Decision) -> dict[str, str]:
 
 def run_params(decision: Decision) -> dict[str, str]:
     """Parameters of the cycle's run: what was asked for, from the candidate's lineage."""
-    if decision.lineage is None:
-        return {"window": decision.window, "as_of": str(decision.as_of)}
-    recipe = {k: v for k, v in decision.lineage.recipe.items() if k != "name" and v is not None}
-    settings = {f"recipe.{name}": str(value) for name, value in recipe.items()}
-    return {**_facts(decision.lineage), **settings}
+    show = clock_of(decision.window).show
+    lineage, known = decision.lineage, {"window": decision.window, "as_of": show(decision.as_of)}
+    if lineage is None:
+        return known
+    recipe = {k: v for k, v in lineage.recipe.items() if k != "name" and v is not None}
+    return {
+        **known,
+        **_facts(lineage),
+        "train_from": "" if lineage.train_from is None else show(lineage.train_from),
+        "train_before": show(lineage.train_before),
+        "seed": str(lineage.seed),
+        "threads": str(lineage.threads),
+        **{f"recipe.{name}": str(value) for name, value in recipe.items()},
+    }
 
 
 def run_metrics(decision: Decision) -> dict[str, float]:
@@ -158,15 +171,10 @@ def run_metrics(decision: Decision) -> dict[str, float]:
 
 
 def _facts(lineage: Lineage) -> dict[str, str]:
-    return {
+    facts = {
         "window": lineage.window,
-        "as_of": str(lineage.as_of),
-        "train_from": "" if lineage.train_from is None else str(lineage.train_from),
-        "train_before": str(lineage.train_before),
         "recipe": str(lineage.recipe.get("name", "")),
         "rows": str(lineage.rows),
-        "seed": str(lineage.seed),
-        "threads": str(lineage.threads),
         "parent": "" if lineage.parent is None else str(lineage.parent),
         "accepted_version": str(lineage.accepted_version),
         "labels_version": str(lineage.labels_version),
@@ -174,3 +182,4 @@ def _facts(lineage: Lineage) -> dict[str, str]:
         "definition_digest": lineage.definition_digest,
         "code_digest": lineage.code_digest,
     }
+    return {name: value for name, value in facts.items() if value}
