@@ -168,7 +168,8 @@ def rejects_of(
     if not dropped:
         return ()
     where = pa.array([i for i, _ in dropped])
-    payloads = pa.table(landed.raw.columns).take(where).to_pylist()
+    cells = [_cells(column.take(where)) for column in landed.raw.columns.values()]
+    payloads = [dict(zip(landed.raw.columns, row, strict=True)) for row in zip(*cells, strict=True)]
     keys = stamps.keys.take(where).to_pylist()
     out = []
     for (i, cause), payload, row_key in zip(dropped, payloads, keys, strict=True):
@@ -185,6 +186,19 @@ def rejects_of(
             )
         )  # fmt: skip
     return tuple(out)
+
+
+def _cells(column: pa.ChunkedArray) -> list[Any]:
+    """Python values; times that Python cannot show (year 300000, unknown zone) as integers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError, KeyError):
+        kind = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
+        values = pc.cast(column, kind).to_pylist()
+    return values
 
 
 def misshapen_of(landed: Landed, kind: Kind) -> tuple[RowReject, ...]:

@@ -78,7 +78,9 @@ def read_csv(
     if wrong and not table.num_rows:
         raise Unreadable(f"no row fits the header: {wrong[0][1]}")
     notes = {} if data.endswith((b"\n", b"\r")) else {"no_final_newline": True}
-    numbers = np.setdiff1d(np.arange(table.num_rows + len(wrong)), [w[0] for w in wrong])
+    numbers = np.arange(table.num_rows + len(wrong))
+    if wrong:
+        numbers = np.setdiff1d(numbers, [w[0] for w in wrong])
     columns = dict(zip(table.column_names, table.columns, strict=True))
     return Raw(columns, numbers[: table.num_rows], True, tuple(wrong), notes)
 
@@ -170,19 +172,21 @@ class _Lines:
         self.names: dict[str, None] = {}
         self.numbers: list[int] = []
         self.wrong: list[tuple[int, str, str]] = []
+        self._decode = json.JSONDecoder(object_pairs_hook=_unique).decode
         self._rows: list[dict[str, Any]] = []
         self._chunks: dict[str, list[pa.Array]] = {n: [] for n in wanted}
 
     def add(self, number: int, line: bytes) -> None:
         try:
-            row = json.loads(line, object_pairs_hook=_unique)
+            row = self._decode(line.decode())
             if not isinstance(row, dict):
                 raise ValueError(f"a JSON {type(row).__name__}, expected an object")
         except (ValueError, RecursionError) as error:
             text = line.decode(errors="replace").rstrip("\r\n")
             self.wrong.append((number, f"not a JSON object: {shown(str(error), 120)}", text))
             return
-        self.names.update(dict.fromkeys(row))
+        if not row.keys() <= self.names.keys():
+            self.names.update(dict.fromkeys(row))
         self.numbers.append(number)
         self._rows.append(row)
         if len(self._rows) >= _LINES:

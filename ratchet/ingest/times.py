@@ -86,7 +86,7 @@ def _integers(column: pa.ChunkedArray, text: bool) -> Ticks:
         whole = pc.match_substring_regex(column, r"^[+-]?\d{1,19}(\.0*)?$")
         if column.null_count < len(column) and not pc.any(whole).as_py():
             raise Unreadable('holds text, expected integers: declare time.kind = "timestamp"?')
-        column = pc.if_else(whole, pc.replace_substring_regex(column, r"\.0*$", ""), None)
+        column = pc.if_else(whole, pc.replace_substring_regex(column, r"^\+|\.0*$", ""), None)
         column = _cast_each(column.combine_chunks(), pa.int64())
     elif pa.types.is_floating(column.type):
         whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
