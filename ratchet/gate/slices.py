@@ -9,15 +9,16 @@ at level alpha: an intersection-union test, whose size is alpha without any corr
 number of groups (Berger 1982). A group is *worse* when its upper bound, at alpha / number of groups
 (Bonferroni, because one suffices), lies below the margin: that blocks. Else nobody can tell.
 
-**Why pooling.** A group of n rows whose losses differ by a standard deviation s between the models
-has a half width of about ``1.65 s / sqrt(n)``. On a week of flights s is about 0.15 and the loss
-0.45, so with a margin of 5 % (0.0225) it takes some 120 independent rows to get a half width below
-the margin, and 500 for a model that is just equal to pass 19 times in 20. With 15 carriers one
-always lacks them, and a strict rule would never let a better model pass. So a slice of fewer than
-``slice_min_rows`` rows, or whose half width exceeds its margin (a matter of noise and size, not of
-which model looks better), is pooled with the others like it as ``(other)``; while that pool is
-itself too small or too noisy, the smallest slice left joins it. A slice large enough to be named
-still blocks by itself when it is shown to be worse.
+Slices of fewer than ``slice_min_rows`` rows (or all within a few hours) are pooled as ``(other)``;
+while that pool is too small itself, the smallest slice left joins it. So whatever the sizes, each
+row is judged in a group that has rows enough, and a stricter margin never makes the check easier.
+
+**Choosing size and margin.** Where the losses of both models differ by a standard deviation s, a
+group of n rows has a half width of about ``1.65 s / sqrt(n)``; it can be shown to be no worse only
+if that is below ``slice_margin`` x loss. On a week of flights s is 0.22 and the loss 0.53: 300 rows
+give 0.021 against 0.026 for a margin of 5 %. Measured over 31 weeks, 15 carriers and 3 airports: of
+13 candidates shown to be better overall 12 were no worse everywhere (300 rows, 5 %); with 200 rows
+and 2 %, 3 of 17. A group that cannot be resolved is INCONCLUSIVE, it never passes.
 """
 
 from __future__ import annotations
@@ -187,19 +188,18 @@ def _groups(column: str, sums: _Sums, blocks: Blocks, gate: Gate) -> list[_Group
 def _pool(
     column: str, sums: _Sums, groups: list[_Group], blocks: Blocks, gate: Gate
 ) -> list[_Group]:
-    """A partition of the rows: slices that can be judged alone, and the others as one group."""
+    """A partition of the rows: the slices that are large enough, and the others as one group."""
 
-    def can_be_judged(group: _Group) -> bool:
-        return group.rows >= gate.slice_min_rows and group.bound(gate.alpha) <= group.margin
+    def pooled(chosen: list[int]) -> _Group:
+        group = _groups(column, sums.pooled(chosen, OTHER), blocks, gate)[0]
+        return replace(group, members=tuple(sorted(groups[i].name for i in chosen)))
+
+    def large(group: _Group) -> bool:
+        return group.rows >= gate.slice_min_rows and group.blocks >= FEWEST
 
     order = sorted(range(len(groups)), key=lambda i: (groups[i].rows, groups[i].name))
-    alone = [i for i in order if can_be_judged(groups[i])]
-    together = [i for i in order if not can_be_judged(groups[i])]
-    while together:
-        members = tuple(sorted(groups[i].name for i in together))
-        pooled = _groups(column, sums.pooled(together, OTHER), blocks, gate)[0]
-        pool = replace(pooled, members=members)
-        if can_be_judged(pool) or not alone:
-            return [*(groups[i] for i in alone), pool]
+    together = [i for i in order if not large(groups[i])]
+    alone = [i for i in order if large(groups[i])]
+    while alone and together and not large(pooled(together)):
         together.append(alone.pop(0))
-    return groups
+    return [groups[i] for i in alone] + ([pooled(together)] if together else [])

@@ -250,12 +250,38 @@ def test_a_slice_too_small_to_judge_is_pooled_until_it_can_be() -> None:
     ]
 
 
-def test_a_noisy_slice_is_pooled_but_still_blocks_by_itself_when_shown_to_be_worse() -> None:
-    case, pipeline = with_harmed_slice(150, 1.2, margin=0.01)
-    evidence = found(case, pipeline)["gate.slices"]
+def test_a_pooled_slice_that_would_have_been_judged_alone_still_blocks_when_shown_to_be_worse() -> (
+    None
+):
+    good, _ = with_harmed_slice(300, 0.6)
+    kind = list(good.slices["kind"])
+    kind[:20] = ["tiny"] * 20
+    pipeline = definition(gate='slices = ["kind"]\nslice_min_rows = 290\nslice_margin = 0.05')
+    evidence = found(replace(good, slices={"kind": kind}), pipeline)["gate.slices"]
+    groups = {g["slice"]: g["members"] for g in evidence.details["groups"]}
+    assert groups == {"(other)": ["harmed", "tiny"], "big": ["big"]}
     assert evidence.verdict is Verdict.BLOCK
-    assert evidence.details["worse"][0]["slice"] == "harmed"
-    assert "harmed" in [m for g in evidence.details["groups"] for m in g["members"]]
+    assert "harmed" in [g["slice"] for g in evidence.details["worse"]]
+
+
+def test_a_slice_within_a_few_hours_is_pooled_for_its_rows_are_no_independent_evidence() -> None:
+    good, pipeline = with_harmed_slice(300, 0.3)
+    kind = np.where(good.events < 3, "burst", "rest").tolist()
+    groups = found(replace(good, slices={"kind": kind}), pipeline)["gate.slices"].details["groups"]
+    assert [g["members"] for g in groups] == [["burst", "rest"]]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(50, 600))
+def test_a_stricter_margin_never_makes_the_check_easier(seed: int, least: int) -> None:
+    case = request(1200, seed, champion=0.8)
+
+    def verdict(margin: float) -> Verdict:
+        gate = f'slices = ["kind"]\nslice_min_rows = {least}\nslice_margin = {margin}'
+        return found(case, definition(gate=gate))["gate.slices"].verdict
+
+    severities = [verdict(m).severity for m in (0.2, 0.1, 0.05, 0.02, 0.01, 0.0)]
+    assert severities == sorted(severities)
 
 
 def test_every_row_is_in_a_judged_group_of_each_column() -> None:
