@@ -179,7 +179,8 @@ class Runs:
         """The run's page in the UI, or the path (else the address) of its artifacts."""
         info = self._run(run_id).info
         if self._ui_url:
-            return f"{self._ui_url.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{run_id}"
+            page = f"#/experiments/{info.experiment_id}/runs/{run_id}"
+            return f"{self._ui_url.rstrip('/')}/{page}?workflowType=machine_learning"
         path = local_path(info.artifact_uri)
         return str(path) if path else str(info.artifact_uri)
 
