@@ -499,6 +499,28 @@ def test_metadata_of_every_type() -> None:
     assert end == len(data)
 
 
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (pa.ArrowInvalid("offset overflow"), Unreadable),
+        (OverflowError("too large"), Unreadable),
+        (pa.ArrowMemoryError("malloc failed"), TooLarge),
+    ],
+)
+def test_what_arrow_cannot_do_is_the_object_s_error(
+    failure: Exception, expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("ratchet.ingest.parse.number", fail)
+    with pytest.raises(expected, match=str(failure)):
+        parse(features())
+    monkeypatch.setattr("ratchet.ingest.parquet._read", fail)
+    with pytest.raises(expected, match=str(failure)):
+        parse(features())
+
+
 # Times
 
 

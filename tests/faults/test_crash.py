@@ -1,0 +1,115 @@
+"""Faults 22, 23 and 33: killed after each side effect of a cycle, and two runs at once."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows.retrain import one_cycle
+from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS
+from ratchet.errors import LeaseHeld
+from tasks import decisions
+from tests import crash
+from tests.streams import land_window, no_reports, project, quick, workspace
+
+
+def prepared(home: Path, mlflow: bool) -> Path:
+    """Two windows decided, two more landed: the next run decides one that promotes."""
+    project(home, 3)
+    code, (made, _) = crash.run(home, mlflow=mlflow)
+    assert code == 0
+    assert [m[0] for m in made] == ["0", "1000"]
+    land_window(home, 3)
+    return home
+
+
+def state(home: Path, mlflow: bool) -> dict[str, object]:
+    """All that must be there once, however often the run was killed."""
+    space = no_reports(workspace(home)) if mlflow else quick(workspace(home))
+    accepted, labels = space.tables.read(ACCEPTED), space.tables.read(LABELS)
+    made = decisions.done(space)
+    champion = space.registry.alias("tiny", "champion")
+    phases = space.tables.read(DECISIONS).to_pylist()
+    return {
+        "accepted": sorted(accepted[KEY].to_pylist()),
+        "labels": sorted(labels[KEY].to_pylist()),
+        "decisions": [(d.window, d.outcome, d.candidate, d.champion_after) for d in made],
+        "phases": [(p["window_label"], p["phase"]) for p in phases],
+        "versions": [v.version for v in space.registry.versions("tiny")],
+        "champion": champion.version if champion else None,
+    }
+
+
+def kill_everywhere(template: Path, scratch: Path, mlflow: bool) -> None:
+    whole = scratch / "whole"
+    shutil.copytree(template, whole)
+    code, (made, effects) = crash.run(whole, mlflow=mlflow)
+    assert code == 0
+    assert [m[:2] for m in made] == [("2000", "promoted")]
+    expected = state(whole, mlflow)
+    assert expected["versions"] == [1]
+    assert expected["champion"] == 1
+    assert expected["phases"][-2:] == [("2000", "intent"), ("2000", "done")]
+    assert len(effects) >= 12
+    for n in range(1, len(effects) + 1):
+        home = scratch / f"killed-{n}"
+        shutil.copytree(template, home)
+        code, _ = crash.run(home, mlflow=mlflow, kill_after=n)
+        assert code == -9, f"not killed after effect {n}"
+        space = no_reports(workspace(home)) if mlflow else quick(workspace(home))
+        serving = space.registry.alias("tiny", "champion")
+        if serving is not None:  # whatever serves was gated, and it loads
+            assert space.registry.load("tiny", serving.version).manifest.lineage.window == "2000"
+        code, _ = crash.run(home, mlflow=mlflow)
+        assert code == 0
+        assert state(home, mlflow) == expected, f"killed after effect {n}: {effects[n - 1]}"
+        shutil.rmtree(home)
+
+
+def test_fault_22_and_23_killed_after_each_side_effect(tmp_path: Path) -> None:
+    template = prepared(tmp_path / "template", mlflow=False)
+    kill_everywhere(template, tmp_path, mlflow=False)
+
+
+@pytest.mark.slow
+def test_fault_22_and_23_killed_after_each_side_effect_with_mlflow(tmp_path: Path) -> None:
+    template = prepared(tmp_path / "template", mlflow=True)
+    kill_everywhere(template, tmp_path, mlflow=True)
+
+
+def test_fault_33_two_runs_of_one_window_at_once(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    outcomes: list[str] = []
+    gate = threading.Barrier(4)
+
+    def attempt() -> None:
+        space = quick(workspace(tmp_path))
+        gate.wait()
+        try:
+            outcomes.append(one_cycle(space, space.calendar.parse(2000)).outcome)
+        except LeaseHeld:
+            outcomes.append("lost")
+
+    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "promoted" in outcomes
+    assert set(outcomes) <= {"promoted", "lost"}
+    found = state(tmp_path, mlflow=False)
+    assert len(found["decisions"]) == 1
+    assert found["versions"] == [1]
+    assert len(found["accepted"]) == len(set(found["accepted"])) == 3 * 400
+
+
+def test_fault_28_and_33_a_killed_holder_frees_the_pipeline_at_once(tmp_path: Path) -> None:
+    template = prepared(tmp_path / "template", mlflow=False)
+    code, _ = crash.run(template, kill_after=3)
+    assert code == -9
+    code, (made, _) = crash.run(template)
+    assert code == 0
+    assert [m[:2] for m in made] == [("2000", "promoted")]
