@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.columns import rows_schema
 from ratchet.contracts.definition import Definition
+from ratchet.errors import TooLarge, Unreadable
 from ratchet.ingest.columns import category, colliding, not_finite, number, unsafe_text
 from ratchet.ingest.declared import declared_for
 from ratchet.ingest.formats import decode
@@ -33,7 +34,7 @@ from ratchet.ingest.landed import (
     unsafe_reason,
 )
 from ratchet.ingest.sieve import Sieve
-from ratchet.ingest.values import Limits, Parsed, Role, RowReject
+from ratchet.ingest.values import Limits, Parsed, Role, RowReject, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,9 +75,21 @@ def parse_object(
         Unreadable: damaged, not UTF-8, of an unknown format, or without the declared columns.
         TooLarge: over a cap of the definition.
     """
+    import pyarrow as pa
+
     declared = declared_for(role, definition)
     raw = decode(data, key, declared.wanted, declared.check, Limits.of(definition))
     landed = Landed(key, sha256, arrived_tick, watermark, zone_name, definition, raw)
+    try:
+        return _parsed(landed, role)
+    except MemoryError as error:
+        raise TooLarge(f"its rows need more memory than there is: {error}") from error
+    except (pa.ArrowException, OverflowError) as error:
+        raise Unreadable(f"its columns cannot be converted: {shown(str(error), 200)}") from error
+
+
+def _parsed(landed: Landed, role: Role) -> Parsed:
+    raw = landed.raw
     notes: dict[str, Any] = dict(raw.notes)
     if role == "labels":
         labels, rejected = labels_apart(landed)
