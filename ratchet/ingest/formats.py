@@ -72,7 +72,10 @@ def decode(
             f"{shown(key)}: unknown format {ending or '(no ending)'!r}; expected .parquet, .csv or "
             ".jsonl (text also as .gz), or a .zip that holds one of them"
         )
-    return reader(data, wanted, check, limits)
+    try:
+        return reader(data, wanted, check, limits)
+    except MemoryError as error:
+        raise TooLarge(f"decoded it needs more memory than there is: {error}") from error
 
 
 def _gunzip(data: bytes, limits: Limits) -> bytes:

@@ -70,10 +70,10 @@ def read_parquet(
         _refuse_nested(schema, columns)
         survey = _refuse_bombs(data, groups, columns, limits)
         return _read(data, schema, columns, survey, limits)
+    except MemoryError:  # Arrow's is one of its exceptions too; decode() names it
+        raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise Unreadable(f"Parquet is damaged: {shown(str(error), 200)}; send it again") from error
-    except MemoryError as error:
-        raise TooLarge(f"Parquet needs more memory than there is: {error}") from error
 
 
 @dataclass(frozen=True)

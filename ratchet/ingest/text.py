@@ -71,6 +71,8 @@ def read_csv(
             ),
         )
         table = pa.Table.from_batches(_capped(reader, limits), reader.schema)
+    except MemoryError:
+        raise
     except (pa.ArrowException, ValueError) as error:
         if "straddl" in str(error):
             raise Unreadable(f"a row is longer than {_BLOCK // MIB} MiB") from error
