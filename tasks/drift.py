@@ -40,7 +40,8 @@ def drift(cycle: Cycle) -> None:
     if cycle.workspace.replay is None:
         current = core.sample(batch, definition).to_pandas()
         old = core.sample(reference, definition).to_pandas()
-        cycle.report = cycle.workspace.reporter.draw(old, current, definition.features)
+        kinds = {name: definition.features[name] for name in found.columns}  # important first
+        cycle.report = cycle.workspace.reporter.draw(old, current, kinds)
     rows = [
         {"column": name, "distance": c.distance, "moved": c.moved, "importance": c.importance}
         for name, c in found.columns.items()

@@ -39,6 +39,7 @@ def rollback(workspace: Workspace, version: int | None, *, by: str, reason: str)
         prove(workspace, target)
         decision = _decide(workspace, made[-1], current.version, target, by, reason)
         write(workspace.tables, decision, "intent", kind="rollback", by=by)
+        workspace.lease.check()
         workspace.registry.set_alias(workspace.name, CHAMPION, target)
         write(workspace.tables, decision, "done", kind="rollback", by=by)
         return decision

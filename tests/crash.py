@@ -58,7 +58,8 @@ def _child(home: str, mlflow: bool, kill_after: int | None, queue: Any) -> None:
     counter = Counter(kill_after)
     counter.watch(space.tables, EFFECTS["tables"])
     counter.watch(space.registry, EFFECTS["registry"])
-    made = [(d.window, d.outcome, d.digest) for d in run_windows(space, undecided(space, None, None))]
+    chosen = undecided(space, None, None)
+    made = [(d.window, d.outcome, d.digest) for d in run_windows(space, chosen)]
     queue.put((made, counter.seen))
 
 

@@ -1,13 +1,10 @@
 """What the forkserver imports once, so that its children need not."""
 
-import deltalake
-import great_expectations
-import mlflow
-import pandas
-import xgboost
+import deltalake  # noqa: F401
+import great_expectations  # noqa: F401
+import mlflow  # noqa: F401
+import pandas  # noqa: F401
+import xgboost  # noqa: F401
 
-import flows.backfill
-import tasks.windows
-import tests.streams
-
-__all__ = ["deltalake", "flows", "great_expectations", "mlflow", "pandas", "tasks", "tests", "xgboost"]
+import flows.backfill  # noqa: F401
+import tests.streams  # noqa: F401

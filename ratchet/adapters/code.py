@@ -16,7 +16,7 @@ _MAKERS = ("xgboost", "numpy", "pyarrow")  # the libraries that decide a model's
 
 @lru_cache(maxsize=1)
 def code_digest() -> str:
-    """SHA-256 (hex) over Ratchet's sources and the versions of the libraries that decide the bytes."""
+    """SHA-256 (hex) over Ratchet's sources and the libraries that decide a model's bytes."""
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for path in sorted(package.rglob("*.py")):

@@ -23,14 +23,36 @@ DEMO_WEEKS = 16
 @click.option("--label-time", help="The column that says when each label became known.")
 @click.option("--objective", type=click.Choice(["binary", "multiclass", "regression"]))
 @click.option("--force", is_flag=True, help="Overwrite the pipeline of this name.")
-def init(path: Path, name: str | None, force: bool, **options: str | None) -> None:
+def init(
+    path: Path,
+    label: str,
+    time: str | None,
+    key: str | None,
+    name: str | None,
+    window: str | None,
+    label_delay: str | None,
+    label_time: str | None,
+    objective: str | None,
+    force: bool,
+) -> None:
     """Write a pipeline for the data in PATH: Parquet, CSV or JSON Lines, a file or a directory."""
     from ratchet import profile
     from ratchet.adapters.samples import read_samples
     from ratchet.settings import settings
 
     table = read_samples(path)
-    asked = profile.InitOptions(name=name or profile.name_from(path.stem), path=path, **options)
+    asked = profile.InitOptions(
+        name=name or profile.name_from(path.stem),
+        path=path.resolve(),
+        is_file=path.is_file(),
+        label=label,
+        time=time,
+        key=key,
+        window=window,
+        label_delay=label_delay,
+        label_time=label_time,
+        objective=objective,
+    )
     inferred = profile.infer(table, asked)
     home = settings().home
     suite = home / "expectations" / f"{inferred.name}.json"
