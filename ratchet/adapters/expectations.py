@@ -78,10 +78,12 @@ def _validate(rules: Sequence[_Rule], frame: pd.DataFrame) -> dict[str, Any]:
     with _ONE_AT_A_TIME:
         try:
             batch = _batches().get_batch(batch_parameters={"dataframe": frame})
-            # Positions cost half as much again, and healthy batches need none: first yes or no.
-            quick = _results(batch, [r for r in rules if r.level == "row"], "BOOLEAN_ONLY")
-            full = [r for r in rules if r.level == "batch" or not quick[r.name].success]
-            return {**quick, **_results(batch, full, "COMPLETE")}
+            # Positions cost half as much again, and healthy batches need none: first yes or no
+            # for rows, numbers for batches; then all there is about what failed.
+            found = _results(batch, [r for r in rules if r.level == "row"], "BOOLEAN_ONLY")
+            found |= _results(batch, [r for r in rules if r.level == "batch"], "BASIC")
+            failed = [r for r in rules if not found[r.name].success]
+            return found | _results(batch, failed, "COMPLETE")
         except Exception as error:  # the instrument broke: every rule says so, and none passes
             return {rule.name: error for rule in rules}
 

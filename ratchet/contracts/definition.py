@@ -107,7 +107,7 @@ class Validate(_Part):
     max_unseen_share: Share = 0.2  # rows of one feature whose category the champion never saw
     min_rows: int = Field(default=50, ge=1)
     max_skill_loss: Share = (
-        0.75  # new labels on which the champion loses more of its skill: blocked
+        0.65  # new labels on which the champion loses more of its skill: blocked
     )
 
 

@@ -106,7 +106,10 @@ def _rules(document: TOMLDocument, inferred: Inferred) -> None:
         {
             "suite": (f"expectations/{inferred.name}.json", "the data rules; no code"),
             "max_quarantined_share": (0.05, "more failing rows than this block the whole batch"),
-            "max_unseen_share": (0.2, "rows whose category the champion never saw"),
+            "max_unseen_share": (
+                1.0 if inferred.new_values else 0.2,
+                "rows whose category the champion never saw",
+            ),
             "min_rows": (max(1, min(1000, per_window // 10)), "smaller batches are noted"),
         }
     )

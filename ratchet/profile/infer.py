@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ratchet.contracts.clock import Clock
 from ratchet.errors import DefinitionError
 from ratchet.profile.clock import infer_time
+from ratchet.profile.drift import new_share
 from ratchet.profile.features import choose_features, choose_slices, infer_key
 from ratchet.profile.target import infer_target
 from ratchet.profile.values import Inferred, InitOptions, column_of, shown
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FEWEST_ROWS = 100
+UNSEEN = 0.2  # share of a window, as validate.max_unseen_share has it
 
 
 def infer(table: pa.Table, options: InitOptions) -> Inferred:
@@ -47,6 +49,11 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
     if not chosen.kinds:
         raise DefinitionError(f"no column to learn from is left; left out: {chosen.ignored}")
     kinds = list(chosen.kinds.values())
+    changing = tuple(
+        name
+        for name, kind in chosen.kinds.items()
+        if kind == "category" and new_share(column_of(table, name, "column"), time) > UNSEEN
+    )
     about = [
         f"{table.num_rows} rows, {len(chosen.kinds)} features: {kinds.count('number')} numbers and "
         f"{kinds.count('category')} categories."
@@ -64,6 +71,7 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
         features=chosen.kinds,
         ignored=chosen.ignored,
         slices=choose_slices(table, chosen.kinds),
+        new_values=changing,
         rows=table.num_rows,
         sentences=(
             *about,
@@ -72,6 +80,7 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
             *_about_key(table, key, options),
             *about_delay,
             *chosen.said,
+            *_about_new_values(changing),
         ),
     )
 
@@ -120,6 +129,15 @@ def _about_key(table: pa.Table, key: str | None, options: InitOptions) -> list[s
             f"{said}, as you asked; {repeated} rows repeat one or have none: one row a key stays."
         ]
     return [f"{said}, as you asked."]
+
+
+def _about_new_values(changing: tuple[str, ...]) -> list[str]:
+    if not changing:
+        return []
+    return [
+        f"{', '.join(map(shown, changing))}: whole windows bring values never seen before, as a "
+        "new month does. So unseen values do not block a batch here (validate.max_unseen_share 1)."
+    ]
 
 
 def _landing(options: InitOptions) -> tuple[str, str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.columns import KEY
+from ratchet.profile.drift import wanders, window_index
 from ratchet.profile.values import Inferred, column_of, is_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROOM = 0.5  # of the observed range, below and above it
+MAGNITUDE = 10.0  # times the largest value, for a number that moves with time
 KNOWN = 0.8  # share of a batch whose categories must be known
 LISTED = 100  # categories that a file still shows readably
 COMPLETE = 0.9  # of a batch that must have a value which was never missing
@@ -40,7 +42,10 @@ def suite_json(inferred: Inferred, table: pa.Table) -> dict[str, Any]:
     ]
     for name, kind in inferred.features.items():
         column = column_of(table, name, "column")
-        rules += [_range(name, column)] if kind == "number" else _known(name, column)
+        if kind == "number":
+            rules.append(_range(name, column, inferred))
+        elif name not in inferred.new_values:
+            rules += _known(name, column)
         rules += _missing(name, column, inferred)
     return {"name": inferred.name, "expectations": [*rules, *_pairs(inferred, table)]}
 
@@ -53,22 +58,28 @@ def _rule(level: str, kind: str, reason: str, **kwargs: Any) -> dict[str, Any]:
     }
 
 
-def _range(name: str, column: pa.ChunkedArray) -> dict[str, Any]:
+def _range(name: str, column: pa.ChunkedArray, inferred: Inferred) -> dict[str, Any]:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = pc.cast(column, pa.float64(), safe=False).drop_null().to_numpy()
-    values = values[np.isfinite(values)]
+    numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan")).to_numpy()
+    values = numbers[np.isfinite(numbers)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
-    room = (high - low) * ROOM or max(1.0, abs(high) * ROOM)
-    counts = is_whole(column) and low >= 0
-    least = 0.0 if counts and low - room < 0 else low - room
+    seen = f"Seen from {low:g} to {high:g}"
+    if wanders(numbers, inferred.time):
+        room = MAGNITUDE * max(abs(low), abs(high), 1.0)
+        reason = f"{seen}, but it moves with time: only its magnitude is bounded"
+    else:
+        room = (high - low) * ROOM
+        reason = f"{seen}; with room for half that range on each side"
+    least = low - room
+    if is_whole(column) and low >= 0 > least:
+        least, reason = 0.0, f"{reason}; a count is never negative"
     return _rule(
         "row",
         "column_values_to_be_between",
-        f"Seen from {low:g} to {high:g}; with room for half that range on each side"
-        + (", but a count is never negative" if least == 0 and counts else ""),
+        reason,
         column=name,
         min_value=_round(least, down=True),
         max_value=_round(high + room, down=False),
@@ -115,10 +126,9 @@ def _missing(name: str, column: pa.ChunkedArray, inferred: Inferred) -> list[dic
     if not column.null_count:
         reason = f"Never missing in {len(column)} rows; a tenth missing would be a broken feed"
         return [_rule("batch", kind, reason, column=name, mostly=COMPLETE)]
-    time = inferred.time
-    window = (time.ticks[time.valid] - time.ticks[time.valid].min()) // time.length
-    gone = np.asarray(pc.is_null(column).to_numpy(), dtype=float)[time.valid]
-    _, index, size = np.unique(window, return_inverse=True, return_counts=True)
+    index = window_index(inferred.time)
+    gone = np.asarray(pc.is_null(column).to_numpy(), dtype=float)[inferred.time.valid]
+    size = np.bincount(index)
     share = np.bincount(index, gone) / size
     emptiest = float(share[size >= max(10, inferred.rows_per_window // 10)].max(initial=0.0))
     allowed = emptiest + max(0.1, emptiest / 2)

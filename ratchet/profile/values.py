@@ -77,7 +77,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Inferred:
-    """All that :func:`~ratchet.profile.infer` decided, and the sentences that say why."""
+    """All that :func:`~ratchet.profile.infer` decided, and the sentences that say why.
+
+    ``new_values`` are the categories of which most of a window may be new, such as a month's name.
+    """
 
     name: str
     landing: str
@@ -90,6 +93,7 @@ class Inferred:
     features: dict[str, str]
     ignored: dict[str, str]
     slices: tuple[str, ...]
+    new_values: tuple[str, ...]
     rows: int
     sentences: tuple[str, ...]
 
