@@ -14,7 +14,7 @@ from ratchet.adapters.local_registry import LocalRegistry
 from ratchet.adapters.mlflow_registry import MlflowRegistry
 from ratchet.contracts.bundle import predict
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG, Registry
-from ratchet.errors import ModelError, NotFound, Refused, Tampered
+from ratchet.errors import ModelError, NotFound, Refused, StorageError, Tampered
 from tests import small_bundle
 from tests.mlflow_database import fresh_mlflow
 
@@ -259,3 +259,30 @@ def test_pipelines_do_not_see_one_another(registry):
     registry.set_alias("taxis", "champion", 1)
     assert registry.alias("flights", "champion") is None
     assert len(registry.versions("flights")) == 1
+
+
+def test_writers_at_the_same_time_get_different_numbers(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    bundle = small_bundle.bundle()
+
+    def create(i: int) -> int:
+        registry = LocalRegistry(tmp_path)
+        run = registry.open_run("flights", f"flights/{i}/a", "w")
+        return registry.create_version("flights", f"flights/{i}/a", run, bundle, {}, "").version
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(create, range(16))) == list(range(1, 17))
+    assert len(LocalRegistry(tmp_path).versions("flights")) == 16
+
+
+def test_a_local_version_without_its_digest_or_with_damaged_json_is_refused(tmp_path):
+    registry = LocalRegistry(tmp_path)
+    made(registry)
+    card = bundle_folder(registry).parent / "version.json"
+    card.write_text(card.read_text().replace(DIGEST_TAG, "other"))
+    with pytest.raises(Tampered, match="no tag"):
+        registry.load("flights", 1)
+    card.write_text("{")
+    with pytest.raises(StorageError, match="cannot be read"):
+        registry.load("flights", 1)
