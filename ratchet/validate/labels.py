@@ -168,7 +168,9 @@ def _agreement(
     if scores is None or expected is None or not np.isfinite(expected):
         return Evidence(name, Verdict.WARN, "no champion yet to compare with")
     if expected < WEAK:
-        sentence = f"the champion's own skill {expected:.3g} < {WEAK:g}: too weak to judge labels by"
+        sentence = (
+            f"the champion's own skill {expected:.3g} < {WEAK:g}: too weak to judge labels by"
+        )
         return Evidence(name, Verdict.WARN, sentence, expected, WEAK)
     scored = np.isfinite(scores).reshape(len(y), -1).all(axis=1)
     n = int(scored.sum())
