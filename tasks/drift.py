@@ -41,7 +41,11 @@ def drift(cycle: Cycle) -> None:
         current = core.sample(batch, definition).to_pandas()
         old = core.sample(reference, definition).to_pandas()
         kinds = {name: definition.features[name] for name in found.columns}  # important first
-        cycle.report = cycle.workspace.reporter.draw(old, current, kinds)
+        try:
+            cycle.report = cycle.workspace.reporter.draw(old, current, kinds)
+        except Exception as error:  # noqa: BLE001  a page that cannot be drawn decides nothing
+            cycle.drift["report_error"] = repr(error)[:500]
+            show.log(f"the drift report could not be drawn: {error!r}")
     rows = [
         {"column": name, "distance": c.distance, "moved": c.moved, "importance": c.importance}
         for name, c in found.columns.items()

@@ -96,7 +96,9 @@ def _create_version(cycle: Cycle, decision: Decision) -> tuple[Decision, ModelVe
     assert decision.run_id is not None  # noqa: S101  opened just before
     version = registry.create_version(
         decision.pipeline,
-        decision.cycle_key,
+        # With the digest: code that was mended between a crash and the next attempt makes another
+        # model, and that must not be mistaken for the one the crash left behind.
+        f"{decision.cycle_key}/{bundle.digest[:16]}",
         decision.run_id,
         bundle,
         core.version_tags(bundle, decision),

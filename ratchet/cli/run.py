@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -57,6 +59,17 @@ def backfill(
     run_backfill(pipeline, start, end, replay, dry_run=dry_run, as_json=as_json)
 
 
+def warm_up(reports: bool) -> None:
+    """Import what the stages need while Prefect's API starts, which takes as long."""
+    heavy = ["xgboost", "great_expectations", "mlflow", *(["evidently.presets"] if reports else [])]
+
+    def load() -> None:
+        for name in heavy:
+            importlib.import_module(name)
+
+    threading.Thread(target=load, daemon=True, name="warm-up").start()
+
+
 def run_backfill(
     pipeline: str,
     start: str | None,
@@ -81,6 +94,7 @@ def run_backfill(
     from flows.backfill import backfill as flow
     from tasks.progress import listening
 
+    warm_up(reports=replay is None)
     made: list[Decision] = []
     with DecisionPrinter(total=len(windows), as_json=as_json) as printer:
 

@@ -158,8 +158,8 @@ class Gate(_Part):
     min_rows: int = Field(default=500, ge=1)
     min_improvement: float = Field(default=0.0, ge=0)  # mean loss; the lower bound must exceed it
     slices: tuple[str, ...] = ()
-    slice_min_rows: int = Field(default=200, ge=1)
-    slice_margin: Share = 0.02  # of the champion's loss: how much worse a slice may be
+    slice_min_rows: int = Field(default=300, ge=1)
+    slice_margin: Share = 0.05  # of the champion's loss: how much worse a slice may be
     floor: float = 0.55  # AUC (binary), balanced accuracy (multiclass), R2 (regression)
     max_calibration_error: float = Field(default=0.1, gt=0)
     calibration_margin: float = Field(default=0.02, ge=0)
