@@ -21,7 +21,21 @@ ROWS, MOST, FEWEST = 500, 40, 6  # rows wanted in a window, and how many windows
 _DAY = 86_400_000_000
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 _ZONED = r"(Z|:\d{2}[+-]\d{2}(:?\d{2})?)$"
-_HINTS = ("time", "date", "when", "_at", "ts", "day", "seq", "step", "index", "order", "week", "t")
+_HINTS = (
+    "at",
+    "time",
+    "date",
+    "when",
+    "_at",
+    "ts",
+    "day",
+    "seq",
+    "step",
+    "index",
+    "order",
+    "week",
+    "t",
+)
 _LABELS = {"1m": "a minute", "1h": "an hour", "1d": "a day", "7d": "a week", "28d": "four weeks"}
 
 
@@ -62,15 +76,19 @@ def infer_time(table: pa.Table, options: InitOptions) -> tuple[Timeline, list[st
 
 def _find(table: pa.Table, options: InitOptions) -> str:
     """The likeliest time column: a timestamp, a date, ISO text, then an increasing integer."""
+    import pyarrow.compute as pc
+
     taken = {options.label, options.key, options.label_time}
-    names = [n for n in dict.fromkeys(table.column_names) if n not in taken]
+    names = [n for n in table.column_names if n not in taken and table.column_names.count(n) == 1]
     ranked: list[tuple[bool, bool, int, str]] = []
     for position, name in enumerate(names):
         column = column_of(table, name, "column")
         if column.null_count * 100 > len(column):
             continue
         kind = _kind(column)
-        if kind is None or (kind[0] == "integer" and not _increases(column)):
+        if kind is None or pc.count_distinct(column).as_py() < FEWEST:
+            continue
+        if kind[0] == "integer" and not _increases(column):
             continue
         hinted = any(name.lower() == h or (len(h) > 2 and h in name.lower()) for h in _HINTS)
         ranked.append((kind[0] == "integer", not hinted, position, name))

@@ -19,6 +19,7 @@ MAGNITUDE = 10.0  # times the largest value, for a number that moves with time
 KNOWN = 0.8  # share of a batch whose categories must be known
 LISTED = 100  # categories that a file still shows readably
 COMPLETE = 0.9  # of a batch that must have a value which was never missing
+MORE_MISSING = 0.2  # of a batch, on top of the emptiest window seen
 PAIRS, PAIR_ROWS = 5, 1000
 
 
@@ -131,12 +132,10 @@ def _missing(name: str, column: pa.ChunkedArray, inferred: Inferred) -> list[dic
     size = np.bincount(index)
     share = np.bincount(index, gone) / size
     emptiest = float(share[size >= max(10, inferred.rows_per_window // 10)].max(initial=0.0))
-    allowed = emptiest + max(0.1, emptiest / 2)
+    allowed = emptiest + MORE_MISSING
     if allowed >= 0.95:
         return []
-    reason = (
-        f"Missing in up to {emptiest:.1%} of a window; half as much again would be a broken feed"
-    )
+    reason = f"Missing in up to {emptiest:.1%} of a window; a fifth more would be a broken feed"
     return [_rule("batch", kind, reason, column=name, mostly=round(1 - allowed, 2))]
 
 
