@@ -8,6 +8,7 @@ moved. What a crash leaves between them is completed or undone by :mod:`tasks.re
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -35,13 +36,15 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 def register(cycle: Cycle) -> None:
     """Write the MLflow run, perhaps a version and the alias, and the decision."""
     registry = cycle.workspace.registry
+    started = time.perf_counter()
     decision = conclude(cycle)
     run_id = registry.open_run(decision.pipeline, cycle.key, f"{decision.pipeline} {cycle.label}")
     decision = replace(decision, run_id=run_id, links={"mlflow": registry.page(run_id)})
     version = None
     if decision.outcome == "promoted":
         decision, version = _create_version(cycle, decision)
-    decision = replace(decision, seconds=dict(cycle.seconds), peak_mib=peak_mib())
+    so_far = {**cycle.seconds, "register": round(time.perf_counter() - started, 4)}
+    decision = replace(decision, seconds=so_far, peak_mib=peak_mib())
     _log(cycle, decision)
     if version is not None:
         write(cycle.workspace.tables, decision, "intent")

@@ -256,7 +256,18 @@ def _column_missing(rule: _Rule, present: set[str]) -> ExpectationResult:
 
 def _expected(kwargs: Mapping[str, Any]) -> str:
     shown = {k: v for k, v in kwargs.items() if k not in _NOT_EXPECTED and v is not None}
-    return ", ".join(f"{k} {_clip(v, 200)}" for k, v in shown.items()) or "holds"
+    condition = shown.pop("row_condition", None)
+    text = ", ".join(f"{k} {_clip(v, 200)}" for k, v in shown.items()) or "holds"
+    return f"{text}, {_condition(condition)}" if condition else text
+
+
+def _condition(condition: Any) -> str:
+    """A row condition as words; the JSON itself where it is more than one comparison."""
+    try:
+        column, value = condition["column"]["name"], condition["parameter"]
+        return f"where {column} {str(condition['operator']).lower()} {_clip(value, 80)}"
+    except (KeyError, TypeError):
+        return f"where {_clip(condition, 120)}"
 
 
 def _observed(

@@ -11,11 +11,14 @@ from types import TracebackType
 
 import click
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from ratchet.contracts.lineage import Decision
 from ratchet.settings import quiet_logs
 
+LOUD = ("blocked", "error")  # whose reason is always shown in full
 STYLE = {
     "promoted": "bold green",
     "held": "yellow",
@@ -45,12 +48,12 @@ def line(decision: Decision) -> str:
     from rich.markup import escape
 
     rows = f"{decision.accepted:>6,} in {decision.quarantined:>5,} out"
-    drift = str(decision.drift.get("verdict", "-"))
+    drift = {"PASS": "no", "WARN": "yes"}.get(str(decision.drift.get("verdict")), "-")
     models = _models(decision)
     style = STYLE.get(decision.outcome, "")
     why = escape(decision.reasons[0]) if decision.reasons else ""
     return (
-        f"{decision.window:<12} {rows}  drift {drift:<12.12} {models:<34} "
+        f"{decision.window:<10} {rows}  drift {drift:<3} {models:<23} "
         f"[{style}]{decision.outcome:<8}[/] {why}"
     )
 
@@ -68,7 +71,9 @@ class DecisionPrinter:
 
     def __init__(self, total: int, as_json: bool = False) -> None:
         self._json = as_json
-        self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=as_json, highlight=False)
+        if not self._console.is_terminal:
+            self._console.width = 1000  # whole lines for files and pipes
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -98,7 +103,10 @@ class DecisionPrinter:
             click.echo(json.dumps(decision.as_json()))
             sys.stdout.flush()
         else:
-            self._console.print(line(decision))
+            self._console.print(line(decision), no_wrap=True, overflow="ellipsis")
+            if decision.outcome in LOUD and self._console.is_terminal:
+                why = Padding(Text(decision.reasons[0], style="red"), (0, 0, 0, 11))
+                self._console.print(why)
         self._progress.advance(self._bar)
 
 

@@ -1,0 +1,1 @@
+"""Measured side by side against the physical limit, in one run."""
