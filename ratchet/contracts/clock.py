@@ -51,10 +51,13 @@ class Clock:
         return (moment - EPOCH) // MICROSECOND
 
     def show(self, tick: int) -> str:
-        """ISO text (a date alone at midnight UTC), or the integer."""
+        """ISO text (a date alone at midnight UTC), or the integer; ``5 us`` outside years 1-9999."""
         if self.kind == "integer":
             return str(tick)
-        moment = EPOCH + timedelta(microseconds=tick)
+        try:
+            moment = EPOCH + timedelta(microseconds=tick)
+        except OverflowError:
+            return f"{tick} us"
         if moment.time() == datetime.min.time():
             return moment.date().isoformat()
         return moment.replace(tzinfo=None).isoformat() + "Z"
@@ -65,7 +68,7 @@ class Clock:
         Raises:
             DefinitionError: unknown unit, or a unit on an integer clock.
         """
-        found = re.fullmatch(r"(\d+)([wdhms]?)", str(text).strip())
+        found = re.fullmatch(r"([0-9]{1,15})([wdhms]?)", str(text).strip())
         if not found:
             raise DefinitionError(f"duration {text!r}: expected a form such as 7d, 2w, 12h or 500")
         number, unit = int(found[1]), found[2]

@@ -59,13 +59,8 @@ class Evidence:
 
     def as_json(self) -> dict[str, Any]:
         """A dict that ``json.dumps(allow_nan=False)`` takes; NaN and infinities become None."""
-        out = asdict(self)
-        out["verdict"] = self.verdict.value
-        out["details"] = dict(self.details)
-        for name in ("measured", "threshold"):
-            if out[name] is not None and not math.isfinite(out[name]):
-                out[name] = None
-        return out
+        out: dict[str, Any] = _finite(asdict(self))
+        return {**out, "verdict": self.verdict.value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Evidence:
@@ -76,3 +71,11 @@ class Evidence:
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The most severe verdict; INCONCLUSIVE for none, because no evidence never passes."""
     return max(verdicts, key=lambda v: v.severity, default=Verdict.INCONCLUSIVE)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
