@@ -8,12 +8,16 @@ Prefix every variable with ``RATCHET_``: ``RATCHET_ROOT=/data/ratchet ratchet st
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ratchet.errors import DefinitionError
 
 # Read by the dependencies when they are imported; telemetry stays off unless somebody sets it.
 _DEPENDENCY_DEFAULTS = {
@@ -40,22 +44,26 @@ class Settings(BaseSettings):
         home: the project directory, which holds ``pipelines/`` and ``expectations/``.
         root: where tables are kept: a directory or ``s3://bucket/prefix``.
         state: a local directory for MLflow's database, artifacts, Prefect's home and locks.
-        mlflow_uri: tracking and registry server; empty for SQLite below ``state``.
+        mlflow_uri: tracking and registry server; empty for SQLite below ``state``. It may hold a
+            password, so it is not part of the representation.
         s3_endpoint: another S3 server than Amazon's.
         s3_access_key, s3_secret_key: credentials; left out, boto3's own chain finds them.
+        log_level: from which level on the dependencies' own logs reach the terminal.
     """
 
-    model_config = SettingsConfigDict(env_prefix="RATCHET_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RATCHET_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     home: Path = Path()
     root: str = ".ratchet/tables"
     state: Path = Path(".ratchet")
-    mlflow_uri: str = ""
+    mlflow_uri: str = Field(default="", repr=False)
     s3_endpoint: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
 
     @property
     def tracking_uri(self) -> str:
@@ -79,8 +87,16 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()
+    """The settings of this process, read once.
+
+    Raises:
+        DefinitionError: a variable is wrong; its value is not repeated, as it may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"RATCHET_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
+        raise DefinitionError("\n  ".join(["environment:", *lines])) from None
 
 
 def prepare_environment() -> None:
@@ -91,11 +107,19 @@ def prepare_environment() -> None:
 
 
 def quiet_logs() -> None:
-    """Keep Prefect's and MLflow's own logs off the terminal of a command, unless asked for."""
+    """Keep the dependencies' own logs below ``RATCHET_LOG_LEVEL`` off the terminal.
+
+    Prefect reads its part when it is imported, and sets up Python's logging then.
+    """
+    level = settings().log_level
     (settings().state / "prefect").mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "ERROR")
-    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", level)
+    os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", level)
+    os.environ.setdefault(
+        "PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL" if level == "ERROR" else level
+    )
+    for name in ("prefect", "great_expectations", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(level)
 
 
 def mlflow_ui_environment() -> dict[str, str]:

@@ -35,6 +35,7 @@ def drift(cycle: Cycle) -> None:
     gains = champion.manifest.gains if champion else {}
     found = core.measure(reference, batch, gains, definition, scores)
     cycle.drift = found.as_json()
+    show.log(f"{found.verdict}: {found.evidence.arithmetic}")
     if reference is None or not batch.num_rows:
         return
     if cycle.workspace.replay is None:
@@ -43,14 +44,9 @@ def drift(cycle: Cycle) -> None:
         kinds = {name: definition.features[name] for name in found.columns}  # important first
         try:
             cycle.report = cycle.workspace.reporter.draw(old, current, kinds)
-        except Exception as error:  # noqa: BLE001  a page that cannot be drawn decides nothing
+        except Exception as error:
             cycle.drift["report_error"] = repr(error)[:500]
             show.log(f"the drift report could not be drawn: {error!r}")
-    rows = [
-        {"column": name, "distance": c.distance, "moved": c.moved, "importance": c.importance}
-        for name, c in found.columns.items()
-    ]
-    show.table(cycle, "drift", rows, f"{found.verdict}: {found.evidence.arithmetic}")
 
 
 def reference_of(parquet: bytes) -> pa.Table:

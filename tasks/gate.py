@@ -37,8 +37,5 @@ def gate(cycle: Cycle) -> None:
         slices={name: cycle.holdout[name] for name in definition.gate.slices},
     )
     cycle.gate_evidence = core.judge(request, definition)
-    rows = [
-        {"check": e.check, "verdict": e.verdict.value, "arithmetic": e.arithmetic}
-        for e in cycle.gate_evidence
-    ]
-    show.table(cycle, "gates", rows, f"Candidate against champion on {len(labels):,} unseen rows")
+    for evidence in cycle.gate_evidence:
+        show.log(f"{evidence.check}: {evidence.verdict}: {evidence.arithmetic}")

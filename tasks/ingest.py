@@ -33,8 +33,8 @@ AT_LANDING = "landed"  # starts the name of each quarantine entry that ingest ma
 @task(name="ingest", cache_policy=NO_CACHE, persist_result=False)
 def ingest(cycle: Cycle) -> None:
     """Take in what arrived since the last cycle."""
-    taken = take_in(cycle.workspace)
-    show.table(cycle, "objects", taken, f"Objects that arrived before {cycle.label} was judged")
+    for line in take_in(cycle.workspace):
+        show.log(f"{line['object']}: {line['status']} {line['reason']}")
 
 
 def take_in(workspace: Workspace) -> list[dict[str, object]]:

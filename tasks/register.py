@@ -184,8 +184,16 @@ def _datasets(cycle: Cycle, decision: Decision) -> list[tuple[str, str, str, str
 
 
 def _show(cycle: Cycle, decision: Decision) -> None:
-    show.markdown(cycle, "decision", core.describe(decision))
-    address = decision.links.get("mlflow", "")
-    if address.startswith("http"):
-        show.link(cycle, "mlflow", address, "MLflow run")
+    run = decision.links["mlflow"]
+    where = f"\n\n### Where\n\nMLflow run: {run}"
+    if cycle.report:
+        where += f"\n\nDrift report: artifact `{REPORT_HTML}` of that run"
+    show.markdown(cycle, "decision", core.describe(decision) + where)
+    checks = [
+        {"check": e.check, "verdict": e.verdict.value, "arithmetic": e.arithmetic}
+        for e in sorted(decision.evidence, key=lambda e: -e.verdict.severity)
+    ]
+    show.table(cycle, "checks", checks, f"Every check of {cycle.label}: {decision.outcome}")
+    if run.startswith("http"):
+        show.link(cycle, "mlflow", run, "MLflow run")
     show.log(f"{cycle.label}: {decision.outcome}: {'; '.join(decision.reasons)}")

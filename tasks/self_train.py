@@ -57,7 +57,7 @@ def self_train(cycle: Cycle) -> None:
     losses = [d.recipe_losses for d in cycle.history if d.recipe_losses]
     names = [r.name for r in definition.recipes]
     cycle.chosen, cycle.chosen_because = core.choose(names, losses)
-    show.table(cycle, "recipes", _rows(cycle), f"Recipes: {cycle.chosen}, {cycle.chosen_because}")
+    show.log(f"recipe {cycle.chosen}: {cycle.chosen_because}")
 
 
 def read_evidence(
@@ -117,15 +117,3 @@ def _hold_out(cycle: Cycle, known: Evidence) -> None:
         cycle.scores[name] = predict(bundle, cycle.holdout)
         losses = row_losses(objective, cycle.holdout_labels, cycle.scores[name])
         cycle.recipe_losses[name] = float(losses.mean())
-
-
-def _rows(cycle: Cycle) -> list[dict[str, object]]:
-    return [
-        {
-            "recipe": name,
-            "rows": bundle.manifest.lineage.rows,
-            "loss on the held-out rows": round(cycle.recipe_losses[name], 5),
-            "goes to the gate": name == cycle.chosen,
-        }
-        for name, bundle in cycle.candidates.items()
-    ]

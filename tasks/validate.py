@@ -62,7 +62,7 @@ def validate(cycle: Cycle) -> None:
         if current:
             cycle.data_evidence = evidence
     _count_refused_at_landing(cycle, span)
-    _show(cycle)
+    show.log(f"{cycle.label}: {cycle.accepted:,} rows accepted, {cycle.quarantined:,} quarantined")
 
 
 def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
@@ -267,11 +267,3 @@ def _count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> Non
 
 def _txn(window: Window, what: str) -> str:
     return f"validate/{window.index}/{what}"
-
-
-def _show(cycle: Cycle) -> None:
-    rows = [
-        {"check": e.check, "verdict": e.verdict.value, "arithmetic": e.arithmetic}
-        for e in sorted(cycle.data_evidence, key=lambda e: -e.verdict.severity)
-    ]
-    show.table(cycle, "checks", rows, f"Data of {cycle.label}: {cycle.data_verdict}")

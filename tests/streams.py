@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -111,11 +112,21 @@ def window_rows(index: int, rows: int = ROWS, slope: float = 2.0, seed: int = 7)
 
 def land_window(home: Path, index: int, table: pa.Table | None = None) -> None:
     """Drop one window's features, and its labels, as two files."""
-    table = window_rows(index) if table is None else table
-    for folder, columns in (("features", ["id", "t", "x", "z", "c"]), ("labels", ["id", "t", "y"])):
-        path = home / "landing" / folder / f"w{index:03d}.parquet"
+    for key, data in files_of(index, table).items():
+        path = home / "landing" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.select(columns), path)
+        path.write_bytes(data)
+
+
+def files_of(index: int, table: pa.Table | None = None) -> dict[str, bytes]:
+    """One window's two files, Parquet, by their keys in the landing zone."""
+    table = window_rows(index) if table is None else table
+    found = {}
+    for folder, columns in (("features", ["id", "t", "x", "z", "c"]), ("labels", ["id", "t", "y"])):
+        out = io.BytesIO()
+        pq.write_table(table.select(columns), out)
+        found[f"{folder}/w{index:03d}.parquet"] = out.getvalue()
+    return found
 
 
 def project(home: Path, windows: int = 0, pipeline: str = PIPELINE) -> Workspace:
@@ -134,7 +145,8 @@ def project(home: Path, windows: int = 0, pipeline: str = PIPELINE) -> Workspace
 def workspace(home: Path, replay: str | None = None, **settings: Any) -> Workspace:
     """The tiny pipeline's workspace, built anew from the files."""
     definition = parse((home / "pipelines" / "tiny.toml").read_text())
-    where = Settings(home=home, root=str(home / "tables"), state=home / "state", **settings)
+    values = {"home": home, "root": str(home / "tables"), "state": home / "state", **settings}
+    where = Settings(**values)
     suite = read_suite(home / "expectations" / "tiny.json")
     return Workspace(definition, suite, where, replay)
 

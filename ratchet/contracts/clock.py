@@ -25,6 +25,7 @@ ClockKind = Literal["timestamp", "integer"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _UNITS = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_CENTURY = 36_525 * 86_400
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Clock:
         return (moment - EPOCH) // MICROSECOND
 
     def show(self, tick: int) -> str:
-        """ISO text (a date alone at midnight UTC), or the integer; ``5 us`` outside years 1-9999."""
+        """ISO text (a date alone at midnight UTC; ticks outside years 1 to 9999), or the integer."""
         if self.kind == "integer":
             return str(tick)
         try:
@@ -66,7 +67,7 @@ class Clock:
         """Ticks in ``7d``, ``2w``, ``12h``, ``30m``, ``45s`` or, on an integer clock, in ``500``.
 
         Raises:
-            DefinitionError: unknown unit, or a unit on an integer clock.
+            DefinitionError: unknown unit, a unit on an integer clock, or more than 100 years.
         """
         found = re.fullmatch(r"([0-9]{1,15})([wdhms]?)", str(text).strip())
         if not found:
@@ -82,7 +83,10 @@ class Clock:
             raise DefinitionError(
                 f"duration {text!r}: the time column holds timestamps, so name a unit (w d h m s)"
             )
-        return number * _UNITS.get(unit, 0) * 1_000_000
+        seconds = number * _UNITS.get(unit, 0)
+        if seconds > _CENTURY:
+            raise DefinitionError(f"duration {text!r}: expected 100 years at most")
+        return seconds * 1_000_000
 
 
 @dataclass(frozen=True, order=True)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -36,7 +37,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, ignored_types=(cached_property,)
+    )
 
 
 class Source(_Part):
@@ -60,7 +63,12 @@ class Time(_Part):
     kind: ClockKind = "timestamp"
     zone: str | None = None  # IANA name; needed when the column holds naive times
     window: str | int = "7d"
-    origin: str | int | AwareDatetime = "1970-01-05"  # a Monday
+    origin: str | int = "1970-01-05"  # a Monday
+
+    @field_validator("origin", mode="before")
+    @classmethod
+    def _date_as_text(cls, value: object) -> object:
+        return value.isoformat() if isinstance(value, date) else value
 
     @field_validator("zone")
     @classmethod
@@ -93,7 +101,9 @@ class Label(_Part):
         n = len(self.classes)
         fits = {"binary": n == 2, "multiclass": 3 <= n <= 1000, "regression": n == 0}
         if not fits[self.objective]:
-            raise ValueError(f"{self.objective} takes {wanted[self.objective]} classes, found {n}")
+            raise ValueError(
+                f"classes: {self.objective} takes {wanted[self.objective]} classes, found {n}"
+            )
         if len({str(c) for c in self.classes}) != n:
             raise ValueError(f"classes must differ from one another, found {list(self.classes)}")
         return self
@@ -202,16 +212,32 @@ class Definition(_Part):
             raise ValueError("source.key: labels that arrive apart need a key to be joined by")
         if self.time.kind == "integer" and self.source.known == "arrival":
             raise ValueError("source.known: 'arrival' needs timestamps; an integer column has none")
-        _ = self.calendar, self.label_delay
+        self._times_can_be_read()
         return self
+
+    def _origin(self) -> int:
+        default = self.time.kind == "integer" and "origin" not in self.time.model_fields_set
+        return Clock(self.time.kind).parse(0 if default else self.time.origin)
+
+    def _times_can_be_read(self) -> None:
+        clock = Clock(self.time.kind)
+        readers: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("time.window", lambda: clock.duration(self.time.window)),
+            ("time.origin", self._origin),
+            ("time.window", lambda: self.calendar),
+            ("label.delay", lambda: self.label_delay),
+        )
+        for key, read in readers:
+            try:
+                read()
+            except DefinitionError as error:
+                raise ValueError(f"{key}: {error}") from error
 
     @cached_property
     def calendar(self) -> Calendar:
         """The windows of this pipeline."""
         clock = Clock(self.time.kind)
-        default_origin = self.time.kind == "integer" and "origin" not in self.time.model_fields_set
-        origin = clock.parse(0 if default_origin else str(self.time.origin))
-        return Calendar(clock, origin, clock.duration(self.time.window))
+        return Calendar(clock, self._origin(), clock.duration(self.time.window))
 
     @cached_property
     def label_delay(self) -> int:
@@ -243,12 +269,13 @@ def parse(text: str, where: str = "definition") -> Definition:
         DefinitionError: one line a wrong key: the key, what was found, what is allowed.
     """
     try:
-        return Definition.model_validate(tomllib.loads(text))
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DefinitionError(f"{where}: not valid TOML: {error}") from error
+    try:
+        return Definition.model_validate(document)
     except ValidationError as error:
-        lines = [_explain(e) for e in error.errors(include_url=False)]
-        raise DefinitionError("\n".join([f"{where}:", *lines])) from error
+        raise DefinitionError("\n".join([f"{where}:", *_explain(error, document)])) from error
 
 
 def load(path: Path) -> Definition:
@@ -263,8 +290,52 @@ def load(path: Path) -> Definition:
         raise DefinitionError(f"{path}: cannot be read: {error}") from error
 
 
-def _explain(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "(whole file)"
-    found = error.get("input")
-    shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r}"
-    return f"  {key}: {error['msg'].removeprefix('Value error, ')}{shown}"
+def _explain(error: ValidationError, document: Mapping[str, Any]) -> list[str]:
+    """One line a wrong key, though pydantic says each member of a union that did not fit."""
+    said: dict[tuple[str, str], list[str]] = {}
+    errors = error.errors(include_url=False)
+    inside = {e["loc"][:n] for e in errors for n in range(1, len(e["loc"]))}
+    for one in errors:
+        if one["type"] == "too_short" and one["loc"] in inside:
+            continue  # pydantic counts only the members that are right
+        key, wrong, found = _wrong(one, document)
+        said.setdefault((key, found), []).append(wrong)
+    return [
+        "  " + ": ".join(part for part in (key, " or ".join(wrong) + found) if part)
+        for (key, found), wrong in said.items()
+    ]
+
+
+def _wrong(error: Any, document: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The key, what is wrong with it, and what was found there."""
+    loc, found = error["loc"], error.get("input")
+    shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r:.200}"
+    if error["type"] == "missing":
+        return ".".join(map(str, loc)), "is missing, but required", ""
+    if error["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed_keys(loc[:-1]))
+        return _key(loc, document), f"no such key{shown}; allowed here: {allowed}", ""
+    return _key(loc, document), error["msg"].removeprefix("Value error, "), shown
+
+
+def _key(loc: Sequence[str | int], document: Any) -> str:
+    """The key as the file spells it: pydantic adds the member of a union that it tried."""
+    parts = []
+    for part in loc:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def _allowed_keys(loc: Sequence[str | int]) -> list[str]:
+    """The keys of the table at a place in the file."""
+    model: type[BaseModel] = Definition
+    for part in loc:
+        for name, field in model.model_fields.items():
+            if part == (field.alias or name):
+                kinds = (field.annotation, *get_args(field.annotation))
+                model = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+    return sorted(field.alias or name for name, field in model.model_fields.items())

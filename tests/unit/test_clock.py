@@ -121,7 +121,7 @@ def test_what_is_no_time_is_refused(clock: Clock, text: str | int, wanted: str) 
         clock.parse(text)
 
 
-@given(st.integers(0, 10_000), st.sampled_from("wdhms"))
+@given(st.integers(0, 5_200), st.sampled_from("wdhms"))
 def test_durations_count_in_their_unit(number: int, unit: str) -> None:
     seconds = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}[unit]
     assert TIMESTAMP.duration(f" {number}{unit} ") == number * seconds * SECOND
@@ -143,6 +143,7 @@ def test_durations_of_nothing_and_of_integers() -> None:
         (TIMESTAMP, "d", "a form such as 7d"),
         (TIMESTAMP, "9" * 5000 + "d", "a form such as 7d"),
         (TIMESTAMP, "7D", "a form such as 7d"),
+        (TIMESTAMP, "36526d", "100 years at most"),
         (TIMESTAMP, 7, "name a unit"),
         (TIMESTAMP, "7", "name a unit"),
         (INTEGER, "7d", "write a plain number"),
