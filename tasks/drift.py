@@ -43,7 +43,9 @@ def drift(cycle: Cycle) -> None:
         old = core.sample(reference, definition).to_pandas()
         kinds = {name: definition.features[name] for name in found.columns}  # important first
         try:
-            cycle.report = cycle.workspace.reporter.draw(old, current, kinds)
+            cycle.report = cycle.workspace.reporter.draw(
+                old, current, kinds, f"{found.verdict}: {found.evidence.arithmetic}"
+            )
         except Exception as error:
             cycle.drift["report_error"] = repr(error)[:500]
             show.log(f"the drift report could not be drawn: {error!r}")

@@ -56,6 +56,8 @@ def entries(workspace: Workspace, only_open: bool) -> list[dict[str, Any]]:
 def lines(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
     """Every line of an entry: its rows with payload and evidence, then what people did.
 
+    An entry may be named by the beginning of its name, where only one begins so.
+
     Raises:
         NotFound: no such entry.
     """
@@ -74,11 +76,13 @@ def _lines(workspace: Workspace, entry: str) -> pa.Table:
     import pyarrow.compute as pc
 
     table = workspace.tables.read(QUARANTINE)
-    if table.num_rows:
-        table = table.filter(pc.equal(table.column("entry"), entry))
-    if not table.num_rows:
+    names = pc.unique(table["entry"]).to_pylist() if table.num_rows else []
+    meant = [n for n in names if n == entry] or [n for n in names if n.startswith(entry)]
+    if not meant:
         raise NotFound(f"entry {entry!r}: not in quarantine. See 'ratchet quarantine list --all'.")
-    return table
+    if len(meant) > 1:
+        raise NotFound(f"entry {entry!r}: {len(meant)} entries begin so: {', '.join(meant[:5])}")
+    return table.filter(pc.equal(table["entry"], meant[0]))
 
 
 def act(workspace: Workspace, entry: str, action: str, *, by: str, reason: str) -> int:
@@ -95,6 +99,7 @@ def act(workspace: Workspace, entry: str, action: str, *, by: str, reason: str) 
         raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
     with workspace.lease.hold(f"quarantine {action} by {by}"):
         found = lines(workspace, entry)
+        entry = found[0]["entry"]
         if decided := [x for x in found if x["status"] != OPEN]:
             last = decided[-1]
             raise Refused(f"{entry}: {last['status']} by {last['by']} at {last['at']}")

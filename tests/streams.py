@@ -173,7 +173,7 @@ def quick(space: Workspace) -> Workspace:
 class BlankReporter:
     """Draws an empty page."""
 
-    def draw(self, reference: Any, current: Any, kinds: Any) -> Any:
+    def draw(self, reference: Any, current: Any, kinds: Any, verdict: str = "") -> Any:
         from ratchet.contracts.seams import Report
 
         return Report("<html></html>", "{}")

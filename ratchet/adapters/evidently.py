@@ -32,6 +32,14 @@ POLICY = (
 )
 
 
+BANNER = (
+    '<p style="font: 16px/1.5 system-ui, sans-serif; margin: 16px 24px; padding: 12px 16px; '
+    'border-left: 4px solid #1f6feb; background: #eef4ff; color: #111">{}<br><small>This is what '
+    "was decided, weighted by what the champion relies on. The headline below counts columns."
+    "</small></p>"
+)
+
+
 class Evidently:
     """The drift reporter on Evidently's data drift preset.
 
@@ -43,13 +51,18 @@ class Evidently:
         self.most = most
 
     def draw(
-        self, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapping[str, str]
+        self,
+        reference: pd.DataFrame,
+        current: pd.DataFrame,
+        kinds: Mapping[str, str],
+        verdict: str = "",
     ) -> Report:
         """A report of the current sample against the reference; give 5,000 rows a side or fewer.
 
         Args:
             reference, current: hold at least the columns that ``kinds`` names.
             kinds: column to ``number`` or ``category``; drawn in this order, as far as ``most``.
+            verdict: what was decided, shown above the drawing, whose own headline counts columns.
 
         Returns:
             The page, and JSON with ``columns`` (score and method of each) and ``left_out`` (the
@@ -69,7 +82,7 @@ class Evidently:
             page = "<!DOCTYPE html><html><body>No column has values on both sides.</body></html>"
             return Report(page, json.dumps({"columns": {}, "left_out": left_out}))
         page, columns = _run(*frames, drawn_kinds)
-        return Report(_seal(page), json.dumps({"columns": columns, "left_out": left_out}))
+        return Report(_seal(page, verdict), json.dumps({"columns": columns, "left_out": left_out}))
 
 
 def _run(
@@ -139,7 +152,7 @@ def _plain_figures() -> Iterator[None]:
         plotly.io.templates.default = before
 
 
-def _seal(page: str) -> str:
+def _seal(page: str, verdict: str) -> str:
     """The page with its data kept from ending the script they stand in, and nothing loaded.
 
     Evidently writes JSON into a script element without escaping ``<``, so a category named
@@ -151,6 +164,8 @@ def _seal(page: str) -> str:
     head = page[:start].replace(
         "<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">', 1
     )
+    if verdict:
+        head = head.replace("<body>", f"<body>\n{BANNER.format(html.escape(verdict))}", 1)
     return f"{head}<script>{data}{page[end:]}"
 
 

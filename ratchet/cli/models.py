@@ -9,7 +9,7 @@ import sys
 import click
 
 from ratchet.cli.look import only_pipeline
-from ratchet.cli.screen import quiet_prefect
+from ratchet.settings import quiet_logs
 
 
 @click.command()
@@ -19,7 +19,7 @@ from ratchet.cli.screen import quiet_prefect
 @click.option("--reason", required=True, help="Why; recorded.")
 def rollback(pipeline: str | None, version: int | None, by: str, reason: str) -> None:
     """Put an earlier champion back, after proving that it loads and predicts."""
-    quiet_prefect()
+    quiet_logs()
     from tasks.rollback import rollback as put_back
     from tasks.workspace import open_workspace
 
@@ -50,13 +50,16 @@ def verify(version: int, pipeline: str | None, as_json: bool) -> None:
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
 def ui(port: int) -> None:
     """Serve the MLflow UI of this project on loopback, until interrupted."""
+    from ratchet.adapters.mlflow_calls import without_user
     from ratchet.settings import mlflow_ui_environment, settings
 
     where = settings()
+    if where.tracking_uri.startswith(("http://", "https://")):
+        click.echo(f"MLflow is served already: {without_user(where.tracking_uri)}")
+        return
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
-        *("--backend-store-uri", where.tracking_uri, "--workers", "1"),
-        *("--default-artifact-root", where.artifact_root.as_uri()),
+        *("--workers", "1", "--default-artifact-root", where.artifact_root.as_uri()),
         *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
     ]
     click.echo(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C ends it)")

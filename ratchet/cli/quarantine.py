@@ -27,15 +27,14 @@ def list_entries(pipeline: str | None, everything: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("entry", "kind", "rows", "status", "reason", box=None)
     for entry in found:
-        table.add_row(
-            entry["entry"], entry["kind"], f"{entry['rows']:,}", entry["status"], entry["reason"]
-        )
-    Console(highlight=False).print(table if found else "Nothing waits in quarantine.")
+        click.secho(entry["entry"], bold=True)
+        click.echo(f"  {entry['rows']:,} x {entry['kind']}, {entry['status']}: {entry['reason']}")
+    click.echo(
+        "\nNext: ratchet quarantine show|release|discard ENTRY (the beginning of its name will do)"
+        if found
+        else "Nothing waits in quarantine."
+    )
 
 
 @quarantine.command()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ratchet.cli.screen import DecisionPrinter, quiet_prefect, summary
+from ratchet.cli.screen import DecisionPrinter, summary
+from ratchet.settings import quiet_logs
 
 if TYPE_CHECKING:
     from ratchet.contracts.lineage import Decision
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as one JSON object.")
 def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
     """Run one cycle of PIPELINE: WINDOW (any time in it), by default the newest complete one."""
-    quiet_prefect()
+    quiet_logs()
     from flows.retrain import retrain as flow
     from tasks.progress import listening
 
@@ -83,7 +84,7 @@ def run_backfill(
     from tasks.workspace import open_workspace
 
     workspace = open_workspace(pipeline, replay)
-    quiet_prefect()
+    quiet_logs()
     from tasks.windows import undecided
 
     windows = undecided(workspace, start, end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from ratchet.contracts.lineage import Decision
-from ratchet.settings import quiet_logs
 
 LOUD = ("blocked", "error")  # whose reason is always shown in full
 STYLE = {
@@ -26,13 +24,6 @@ STYLE = {
     "no_data": "dim",
     "error": "bold red",
 }
-
-
-def quiet_prefect() -> None:
-    """Keep the logs of Prefect's in-process API off the terminal; the run pages keep them."""
-    quiet_logs()
-    for name in ("prefect", "great_expectations", "mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def primary(metrics: dict[str, float]) -> str:

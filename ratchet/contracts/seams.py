@@ -165,9 +165,16 @@ class DriftReporter(Protocol):
     """Draws the drift report (Evidently)."""
 
     def draw(
-        self, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapping[str, str]
+        self,
+        reference: pd.DataFrame,
+        current: pd.DataFrame,
+        kinds: Mapping[str, str],
+        verdict: str = "",
     ) -> Report:
-        """A report of the current sample against the reference; ``kinds`` as in the definition."""
+        """A report of the current sample against the reference; ``kinds`` as in the definition.
+
+        ``verdict`` is the sentence that stands above the drawing.
+        """
 
 
 CYCLE_KEY_TAG = "ratchet.cycle_key"  # on runs and versions: the cycle that made them

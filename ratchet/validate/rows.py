@@ -109,9 +109,9 @@ def _judge(result: ExpectationResult, n_rows: int) -> Evidence:
         "reason": result.reason,
         "failed": len(failed),
     }
-    sentence = f"{result.name}: {result.observed}; expected: {result.expected}"
-    if result.reason and not result.success:
-        sentence = f"{result.reason}: {sentence}"
+    sentence = f"{result.observed}; expected: {result.expected}"
+    if not result.success:  # it may be read without the name of its check
+        sentence = ": ".join(filter(None, (result.reason, result.name, sentence)))
     share: float | None = None
     if result.exception is not None:
         found, sentence = Verdict.ERROR, f"the check broke: {result.exception}"
