@@ -20,6 +20,7 @@ from tasks.cycle import run_stage
 from tasks.drift import drift
 from tasks.gate import gate
 from tasks.ingest import ingest
+from tasks.progress import announce
 from tasks.recover import already_decided, begin, recover
 from tasks.register import register
 from tasks.self_train import self_train
@@ -57,4 +58,6 @@ def retrain(pipeline: str, window: str | None = None) -> str:
     """
     workspace = open_workspace(pipeline)
     chosen = workspace.calendar.parse(window) if window else windows.newest(workspace)
-    return one_cycle(workspace, chosen).outcome
+    decision = one_cycle(workspace, chosen)
+    announce(decision)
+    return decision.outcome

@@ -115,14 +115,19 @@ def quiet_logs() -> None:
     (settings().state / "prefect").mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", level)
     os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", level)
-    os.environ.setdefault(
-        "PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL" if level == "ERROR" else level
-    )
+    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL" if level == "ERROR" else level)
     for name in ("prefect", "great_expectations", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(level)
 
 
 def mlflow_ui_environment() -> dict[str, str]:
-    """The environment of a local MLflow server: no telemetry, no job workers."""
+    """The environment of a local MLflow server: no telemetry, no job workers.
+
+    It names the database, because every user of a machine sees the arguments of a process.
+    """
     prepare_environment()
-    return {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": settings().tracking_uri,
+    }

@@ -48,6 +48,12 @@ def masked(text: object, uri: str) -> str:
     return shown
 
 
+def without_user(uri: str) -> str:
+    """The address without user info, fit for a link: it is stored in every decision."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 class Calls:
     """Runs actions against one MLflow address.
 

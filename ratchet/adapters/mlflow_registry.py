@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ratchet.adapters.mlflow_calls import PATIENCE_SECONDS, Calls, quiet
+from ratchet.adapters.mlflow_calls import PATIENCE_SECONDS, Calls, quiet, without_user
 from ratchet.adapters.mlflow_runs import Runs
 from ratchet.adapters.mlflow_store import Store
 from ratchet.adapters.mlflow_versions import Versions
@@ -36,7 +36,7 @@ def open_registry(settings: Settings, ui_url: str | None = None) -> MlflowRegist
     """
     uri = settings.tracking_uri
     if ui_url is None and uri.startswith(("http://", "https://")):
-        ui_url = uri
+        ui_url = without_user(uri)
     return MlflowRegistry(uri, settings.artifact_root, ui_url)
 
 

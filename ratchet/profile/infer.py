@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.clock import Clock
@@ -13,7 +14,7 @@ from ratchet.profile.clock import infer_time
 from ratchet.profile.drift import new_share
 from ratchet.profile.features import choose_features, choose_slices, infer_key
 from ratchet.profile.target import infer_target
-from ratchet.profile.values import Inferred, InitOptions, column_of, shown
+from ratchet.profile.values import Inferred, InitOptions, Timeline, column_of, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,11 +50,7 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
     if not chosen.kinds:
         raise DefinitionError(f"no column to learn from is left; left out: {chosen.ignored}")
     kinds = list(chosen.kinds.values())
-    changing = tuple(
-        name
-        for name, kind in chosen.kinds.items()
-        if kind == "category" and new_share(column_of(table, name, "column"), time) > UNSEEN
-    )
+    changing = _changing(table, chosen.kinds, time)
     about = [
         f"{table.num_rows} rows, {len(chosen.kinds)} features: {kinds.count('number')} numbers and "
         f"{kinds.count('category')} categories."
@@ -97,6 +94,15 @@ def _check_roles(table: pa.Table, options: InitOptions, time: str) -> None:
         column_of(table, options.label_time, "--label-time")
     if options.label in (time, options.key, options.label_time):
         raise DefinitionError(f"--label {shown(options.label)}: it is the time or the key as well")
+
+
+def _changing(table: pa.Table, kinds: Mapping[str, str], time: Timeline) -> tuple[str, ...]:
+    """The categories whose values are mostly new in each window."""
+    return tuple(
+        name
+        for name, kind in kinds.items()
+        if kind == "category" and new_share(column_of(table, name, "column"), time) > UNSEEN
+    )
 
 
 def _delay(options: InitOptions, clock: Clock) -> tuple[str, list[str]]:
