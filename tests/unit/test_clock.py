@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ TIMESTAMP, INTEGER = Clock("timestamp"), Clock("integer")
 SECOND, DAY = 1_000_000, 86_400_000_000
 # Years 1678 to 2262, with a year to spare on each side for the window around a tick.
 MOMENTS = st.integers(-290 * 365 * DAY, 290 * 365 * DAY)
+OFFSETS = st.integers(-840, 840)  # minutes
 LENGTHS = st.integers(1, 400 * DAY)
 
 timestamp_calendars = st.builds(Calendar, st.just(TIMESTAMP), MOMENTS, LENGTHS)
@@ -65,7 +67,7 @@ def test_between_covers_a_range_without_gap_or_overlap(
         return
     assert start in windows[0]
     assert end - 1 in windows[-1]
-    assert all(a.end == b.start and b.index == a.index + 1 for a, b in zip(windows, windows[1:]))
+    assert all(a.end == b.start and b.index == a.index + 1 for a, b in pairwise(windows))
 
 
 def test_windows_before_the_origin_have_negative_indices() -> None:
@@ -83,7 +85,7 @@ def test_a_window_has_a_length(length: int) -> None:
         Calendar(INTEGER, 0, length)
 
 
-@given(st.datetimes(datetime(1700, 1, 1), datetime(2250, 1, 1)), st.integers(-840, 840))
+@given(st.datetimes(datetime.min.replace(year=1700), datetime.max.replace(year=2250)), OFFSETS)
 def test_offsets_are_turned_into_utc_and_no_offset_means_utc(
     moment: datetime, minutes: int
 ) -> None:

@@ -72,7 +72,7 @@ def test_fault_56_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_wrong_variable_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATCHET_LOG_LEVEL", "pl4nted-secret")
-    with pytest.raises(DefinitionError, match="RATCHET_LOG_LEVEL: .*'DEBUG'") as caught:
+    with pytest.raises(DefinitionError, match=r"RATCHET_LOG_LEVEL: .*'DEBUG'") as caught:
         settings()
     assert "pl4nted" not in str(caught.value)
     assert caught.value.__suppress_context__
