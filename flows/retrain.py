@@ -57,7 +57,7 @@ def retrain(pipeline: str, window: str | None = None) -> str:
     Returns the outcome: promoted, held, blocked, no_data or error.
     """
     workspace = open_workspace(pipeline)
-    chosen = workspace.calendar.parse(window) if window else windows.newest(workspace)
+    chosen = windows.named(workspace, window) if window else windows.newest(workspace)
     decision = one_cycle(workspace, chosen)
     announce(decision)
     return decision.outcome

@@ -14,28 +14,53 @@ from tasks.ingest import take_in
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
 
+MAX_GAP = 60  # empty windows in a row that are still run, each to say that nothing came
+
+
+def land(workspace: Workspace) -> None:
+    """Take in what arrived, alone: a cycle that is decided meanwhile would move the watermark."""
+    with workspace.landing_lease.hold("ingest"):
+        take_in(workspace)
+
 
 def landed(workspace: Workspace) -> list[Window]:
-    """Every window from the first to the last one that rows landed for, complete ones only.
+    """Every complete window from the first to the last one that rows landed for.
 
     A timestamp window is complete when it lies in the past; an integer window when a row of a
-    later one has landed.
+    later one has landed. Beyond a long gap a few stray rows count for nothing, because following
+    them would move the watermark past all that is still to come.
+
+    Raises:
+        NotFound: nothing has landed.
     """
-    take_in(workspace)
+    land(workspace)
     rows = workspace.landing_tables.read(LANDED, columns=[WINDOW])
-    indices = set(rows[WINDOW].to_pylist()) if rows.num_rows else set()
-    if not indices:
-        zone = workspace.zone.name
+    if not rows.num_rows:
         raise NotFound(
-            f"nothing has landed for {workspace.name} in {zone}: put files there that match "
-            f"{workspace.definition.source.features!r} and run this again"
+            f"nothing has landed for {workspace.name} in {workspace.zone.name}: put files there "
+            f"that match {workspace.definition.source.features!r} and run this again"
         )
     calendar = workspace.calendar
-    span = [calendar.window(i) for i in range(min(indices), max(indices) + 1)]
+    span = [calendar.window(i) for i in _followed(rows[WINDOW], workspace)]
     if calendar.clock.kind == "integer":
         return span[:-1]
     now = time.time_ns() // 1000
     return [w for w in span if w.end <= now]
+
+
+def _followed(indices: object, workspace: Workspace) -> list[int]:
+    """Window indices in order, short gaps filled, up to the first stray rows beyond a long gap."""
+    import numpy as np
+
+    found, counts = np.unique(np.asarray(indices), return_counts=True)
+    out: list[int] = []
+    for index, count in zip(found.tolist(), counts.tolist(), strict=True):
+        gap = index - out[-1] - 1 if out else 0
+        if gap > MAX_GAP and count < workspace.definition.validate_.min_rows:
+            break
+        out += range(out[-1] + 1, index) if 0 < gap <= MAX_GAP else []
+        out.append(index)
+    return out
 
 
 def newest(workspace: Workspace) -> Window:
@@ -48,6 +73,27 @@ def newest(workspace: Workspace) -> Window:
     if not complete:
         raise NotFound(f"{workspace.name}: no window is complete yet")
     return complete[-1]
+
+
+def named(workspace: Workspace, text: str) -> Window:
+    """The window that holds a time, once it is complete.
+
+    Raises:
+        Refused: it is not over: deciding it now would close it to the rows that are still to come.
+    """
+    window = workspace.calendar.parse(text)
+    complete = landed(workspace)
+    if workspace.calendar.clock.kind == "timestamp":
+        over = window.end <= time.time_ns() // 1000
+    else:
+        over = bool(complete) and window.index <= complete[-1].index
+    if not over:
+        newest_one = workspace.calendar.label(complete[-1]) if complete else "none"
+        raise Refused(
+            f"{workspace.name}: window {workspace.calendar.label(window)} is not over yet; "
+            f"the newest complete one is {newest_one}"
+        )
+    return window
 
 
 def undecided(workspace: Workspace, start: str | None, end: str | None) -> list[Window]:

@@ -75,8 +75,7 @@ class Workspace:
 
         if self.replay is None:
             return self.landing_tables
-        root = f"{self.settings.root_of(self.name)}-replays/{self.replay}"
-        return open_tables(root, self.settings)
+        return open_tables(self._replay_root, self.settings)
 
     @cached_property
     def registry(self) -> Registry:
@@ -111,11 +110,24 @@ class Workspace:
         return Evidently()
 
     @cached_property
-    def lease(self) -> Lease:
-        """One run per pipeline at a time."""
+    def landing_lease(self) -> Lease:
+        """One run per pipeline at a time takes in what arrived."""
         from ratchet.adapters.lease import open_lease
 
         return open_lease(self.settings.root_of(self.name), self.settings)
+
+    @cached_property
+    def lease(self) -> Lease:
+        """One run per pipeline, or per replay, at a time."""
+        from ratchet.adapters.lease import open_lease
+
+        if self.replay is None:
+            return self.landing_lease
+        return open_lease(self._replay_root, self.settings)
+
+    @property
+    def _replay_root(self) -> str:
+        return f"{self.settings.root_of(self.name)}-replays/{self.replay}"
 
 
 def open_workspace(pipeline: str, replay: str | None = None) -> Workspace:

@@ -274,3 +274,32 @@ def test_explain_finds_windows_times_and_versions(tmp_path: Path) -> None:
     assert decisions.find(space, "1").window == "2000"  # the version comes before the time
     with pytest.raises(NotFound, match="ratchet status"):
         decisions.find(space, "yesterday")
+
+
+def test_fault_08_stray_rows_far_ahead_do_not_move_the_watermark(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    far = window_rows(3, rows=2).to_pylist()
+    for i, row in enumerate(far):
+        row |= {"id": f"far-{i}", "t": 50_000_000 + i}
+    land_window(tmp_path, 77, pa.Table.from_pylist(window_rows(3).to_pylist() + far))
+    (tmp_path / "landing" / "features" / "w003.parquet").unlink()
+    made = run(tmp_path)
+    assert [d.window for d in made] == ["0", "1000", "2000"]
+    land_window(tmp_path, 4)
+    assert [(d.window, d.accepted) for d in run(tmp_path)] == [("3000", 400)]
+
+
+def test_a_window_that_is_not_over_is_refused(tmp_path: Path) -> None:
+    project(tmp_path, 3)
+    space = quick(workspace(tmp_path))
+    assert windows.named(space, "1500").index == 1
+    with pytest.raises(Refused, match="not over yet; the newest complete one is 1000"):
+        windows.named(space, "2000")
+
+
+def test_a_replay_does_not_hold_the_pipeline(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    replay, live = quick(workspace(tmp_path, "one")), quick(workspace(tmp_path))
+    windows.land(live)
+    with replay.lease.hold("a long replay"):
+        assert one_cycle(live, live.calendar.window(0)).accepted == 400
