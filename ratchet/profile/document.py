@@ -140,14 +140,21 @@ def _rules(document: TOMLDocument, inferred: Inferred) -> None:
 def _recipes(inferred: Inferred) -> list[dict[str, tuple[Any, str]]]:
     history = max(2, min(12, inferred.time.windows // 5))
     depth = 6 if inferred.rows >= 20_000 else 4
-    size = {"rounds": (100, ""), "max_depth": (depth, "")}
+    careful: dict[str, tuple[Any, str]] = {
+        "rounds": (100, ""),
+        "learning_rate": (0.05, ""),
+        "min_child_weight": (10, "the first windows are few rows: a leaf needs several"),
+        "subsample": (0.8, ""),
+        "colsample_bytree": (0.8, ""),
+    }
+    size = {"max_depth": (depth, ""), **careful}
     return [
         {"name": ("all_history", ""), **size},
         {"name": ("sliding_window", ""), "history": (history, "windows"), **size},
         {
             "name": ("time_decayed", ""),
             "half_life": (max(1, history * 3 // 4), "windows"),
-            "rounds": (100, ""),
+            **size,
             "max_depth": (min(depth, 4), ""),
         },
     ]
@@ -155,8 +162,8 @@ def _recipes(inferred: Inferred) -> list[dict[str, tuple[Any, str]]]:
 
 def _gate(inferred: Inferred, held: int) -> Table:
     objective, k = inferred.target.objective, len(inferred.target.classes)
-    floors = {"binary": 0.55, "regression": 0.0}
-    floor = floors.get(objective, round(min(0.95, 1.2 / max(k, 1)), 4))
+    chance = {"binary": 0.5, "regression": 0.0}  # what a constant score reaches
+    floor = chance.get(objective, round(1 / max(k, 1), 4))
     rows: dict[str, tuple[Any, str]] = {
         "alpha": (0.05, "the risk of promoting a candidate that is no better"),
         "blocks": (max(8, min(56, held // 20)), "time blocks of the bootstrap"),
@@ -166,6 +173,9 @@ def _gate(inferred: Inferred, held: int) -> Table:
         rows["slices"] = (list(inferred.slices), "no group of these may get worse")
         rows["slice_min_rows"] = (max(30, min(300, held // 10)), "smaller groups are not judged")
         rows["slice_margin"] = (0.05, "of the champion's loss")
-    rows["floor"] = (floor, f"{_METRIC[objective]} below which no model is promoted")
+    rows["floor"] = (
+        floor,
+        f"{_METRIC[objective]}, lower bound; this is chance: raise it if you can",
+    )
     rows["max_calibration_error"] = (0.2, "")
     return _table(rows)

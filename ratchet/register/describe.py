@@ -25,6 +25,7 @@ _HEADLINES = {
     "no_data": "No data",
     "error": "Error",
 }
+_METRICS = ("rows", "loss", "auc", "balanced_accuracy", "accuracy", "r2", "mae")  # then the rest
 _ENTITIES = {"&": "&amp;", "<": "&lt;", "|": "&#124;", "`": "&#96;"}
 
 
@@ -87,13 +88,18 @@ def _champion(decision: Decision) -> str:
 def _metrics(decision: Decision) -> str:
     if not decision.candidate:
         return ""
-    names = [*decision.candidate, *(m for m in decision.champion if m not in decision.candidate)]
+    names = sorted({*decision.candidate, *decision.champion}, key=_metric_rank)
     rows = [
         (plain(m, 40), _number(decision.candidate.get(m)), _number(decision.champion.get(m)))
         for m in names[:12]
     ]
     table = _table(("on held-out rows", "candidate", "champion before"), rows)
     return f"### Measured\n\n{table}"
+
+
+def _metric_rank(name: str) -> tuple[int, str]:
+    """By importance, not as stored: a decision read back must give the very same page."""
+    return (_METRICS.index(name) if name in _METRICS else len(_METRICS), name)
 
 
 def _evidence(decision: Decision, checks: int | None, cell: int) -> str:

@@ -187,7 +187,7 @@ def test_classes_of_two_values_come_in_a_sensible_order(values, classes):
     assert definition.label.objective == "binary"
     assert definition.label.classes == classes
     assert [type(c) for c in definition.label.classes] == [type(c) for c in classes]
-    assert definition.gate.floor == 0.55
+    assert definition.gate.floor == 0.5
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_classes_of_two_values_come_in_a_sensible_order(values, classes):
 def test_other_objectives(labels, objective, classes):
     definition = pipeline(stream(y=pa.array((labels * 5000)[:5000])))
     assert (definition.label.objective, definition.label.classes) == (objective, classes)
-    assert definition.gate.floor == (0.0 if objective == "regression" else 0.4)
+    assert definition.gate.floor == (0.0 if objective == "regression" else 0.3333)
 
 
 def test_an_asked_objective_wins_where_it_fits():
