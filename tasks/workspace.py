@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.contracts.clock import Calendar, Window
-from ratchet.contracts.definition import Definition, load
+from ratchet.contracts.definition import Definition, check_name, load
 from ratchet.contracts.lineage import cycle_key, digest_of
 from ratchet.contracts.seams import (
     DriftReporter,
@@ -135,8 +135,10 @@ def open_workspace(pipeline: str, replay: str | None = None) -> Workspace:
 
     Raises:
         NotFound: there is no such pipeline; the message lists those that exist.
-        DefinitionError: its file or its suite is wrong.
+        DefinitionError: its file or its suite is wrong, or the replay's name is.
     """
+    if replay is not None:
+        check_name(replay, "replay")
     where = settings()
     path = where.pipelines / f"{pipeline}.toml"
     if not path.is_file():

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ratchet.contracts.lineage import Decision
 
 
 def only_pipeline(name: str | None) -> str:
@@ -105,6 +108,12 @@ def explain(what: str, pipeline: str | None, replay: str | None, as_json: bool) 
     Console().print(Markdown(describe(decision)))
 
 
+def _no_report(decision: Decision) -> str:
+    if "verdict" not in decision.drift:
+        return f"the cycle ended before it ({decision.outcome}); see 'ratchet explain'"
+    return str(decision.drift.get("report_error") or "there was no champion to compare with yet")
+
+
 @click.command()
 @click.argument("what")
 @click.option("-p", "--pipeline")
@@ -118,9 +127,10 @@ def report(what: str, pipeline: str | None, out: Path | None) -> None:
 
     workspace = open_workspace(only_pipeline(pipeline))
     decision = decisions.find(workspace, what)
-    if not decision.run_id or "verdict" not in decision.drift:
-        raise NotFound(f"{decision.window}: no drift report, because the cycle did not reach it")
-    page = workspace.registry.artifact(decision.run_id, REPORT_HTML)
+    try:
+        page = workspace.registry.artifact(decision.run_id or "none", REPORT_HTML)
+    except NotFound:
+        raise NotFound(f"{decision.window}: no drift report: {_no_report(decision)}") from None
     out = out or workspace.settings.state / "reports" / f"{workspace.name}-{decision.window}.html"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(page)

@@ -90,7 +90,8 @@ def run_backfill(
     windows = undecided(workspace, start, end)
     if dry_run or not windows:
         labels = [workspace.calendar.label(w) for w in windows]
-        click.echo(f"{len(labels)} windows to run" + (f": {', '.join(labels)}" if labels else ""))
+        shown = f"{len(labels)} windows to run" + (f": {', '.join(labels)}" if labels else "")
+        click.echo(shown, err=as_json)  # stdout is for JSON alone
         return []
     from flows.backfill import backfill as flow
     from tasks.progress import listening

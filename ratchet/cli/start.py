@@ -39,8 +39,11 @@ def init(
     """Write a pipeline for the data in PATH: Parquet, CSV or JSON Lines, a file or a directory."""
     from ratchet import profile
     from ratchet.adapters.samples import read_samples
+    from ratchet.contracts.definition import check_name
     from ratchet.settings import settings
 
+    if name:
+        check_name(name, "--name")
     table = read_samples(path)
     asked = profile.InitOptions(
         name=name or profile.name_from(path.stem),

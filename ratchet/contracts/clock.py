@@ -52,7 +52,7 @@ class Clock:
         return (moment - EPOCH) // MICROSECOND
 
     def show(self, tick: int) -> str:
-        """ISO text (a date alone at midnight UTC; ticks outside years 1 to 9999), or the integer."""
+        """ISO text, a date alone at midnight UTC; outside years 1 to 9999, or of integers, the tick."""
         if self.kind == "integer":
             return str(tick)
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -260,6 +261,19 @@ class Definition(_Part):
             if recipe.name == name:
                 return recipe
         raise DefinitionError(f"recipe {name!r}: expected one of {[r.name for r in self.recipes]}")
+
+
+def check_name(name: str, what: str) -> None:
+    """Names of pipelines and of replays become folders and keys, so they are plain words.
+
+    Raises:
+        DefinitionError: it is not.
+    """
+    if not re.fullmatch(NAME, name):
+        raise DefinitionError(
+            f"{what} {name!r}: expected lower-case letters, digits, '_' and '-', a letter first, "
+            "63 at most"
+        )
 
 
 def parse(text: str, where: str = "definition") -> Definition:

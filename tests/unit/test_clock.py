@@ -16,6 +16,7 @@ TIMESTAMP, INTEGER = Clock("timestamp"), Clock("integer")
 SECOND, DAY = 1_000_000, 86_400_000_000
 # Years 1678 to 2262, with a year to spare on each side for the window around a tick.
 MOMENTS = st.integers(-290 * 365 * DAY, 290 * 365 * DAY)
+EARLIEST, LATEST = (datetime.fromisoformat(t) for t in ("1700-01-01", "2250-01-01"))
 OFFSETS = st.integers(-840, 840)  # minutes
 LENGTHS = st.integers(1, 400 * DAY)
 
@@ -85,7 +86,7 @@ def test_a_window_has_a_length(length: int) -> None:
         Calendar(INTEGER, 0, length)
 
 
-@given(st.datetimes(datetime.min.replace(year=1700), datetime.max.replace(year=2250)), OFFSETS)
+@given(st.datetimes(EARLIEST, LATEST), OFFSETS)
 def test_offsets_are_turned_into_utc_and_no_offset_means_utc(
     moment: datetime, minutes: int
 ) -> None:
