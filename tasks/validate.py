@@ -106,13 +106,12 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         return []
     workspace, definition = cycle.workspace, cycle.workspace.definition
     fresh, conflicting, copies = core.dedupe(labels, _earlier(cycle, LABELS, labels))
-    expected = None
-    if cycle.champion_bundle and (promoted := _promotion_metrics(cycle)):
-        classes = max(len(definition.label.classes), 2)
-        expected = rules.skill_from_metrics(definition.label.objective, promoted, classes)
     evidence = [
         *rules.check_labels(
-            fresh, definition, scores=_champion_scores(cycle, fresh), expected_skill=expected
+            fresh,
+            definition,
+            scores=_champion_scores(cycle, fresh),
+            expected_skill=_expected_skill(cycle),
         ),
         *_repeated(copies),
     ]
@@ -221,12 +220,24 @@ def _champion_scores(cycle: Cycle, labels: pa.Table) -> Any:
     return out
 
 
-def _promotion_metrics(cycle: Cycle) -> dict[str, float]:
-    """The champion's metrics on the held-out rows of the cycle that promoted it."""
-    version = cycle.champion.version if cycle.champion else None
-    moves = [d for d in cycle.history if d.champion_after == version and d.candidate]
-    promoted = [d for d in moves if d.champion_before != version]
-    return dict(promoted[-1].candidate) if promoted else {}
+def _expected_skill(cycle: Cycle) -> float | None:
+    """The champion's mean skill on the held-out rows that promoted it and on all held out since.
+
+    The first alone flatters it, because it was chosen there; and where the world drifts, a skill
+    that faded over many windows is no sign that today's labels are wrong.
+    """
+    if cycle.champion is None:
+        return None
+    version, label = cycle.champion.version, cycle.workspace.definition.label
+    classes = max(len(label.classes), 2)
+    seen = [
+        d.candidate if d.champion_before != version else d.champion
+        for d in cycle.history
+        if version in (d.champion_before, d.champion_after)
+    ]
+    skills = [rules.skill_from_metrics(label.objective, metrics, classes) for metrics in seen]
+    known = [skill for skill in skills if skill is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _quarantine(

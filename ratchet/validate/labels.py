@@ -42,7 +42,7 @@ def check_labels(
         definition: for the objective, the classes and ``validate.max_skill_loss``.
         scores: the champion's scores of these labels' rows, in order, shape (rows,) or
             (rows, classes); NaN where the row's features are not known; None without a champion.
-        expected_skill: the champion's :func:`skill` when it was promoted; None without one.
+        expected_skill: the champion's mean :func:`skill` on held-out rows so far; None without one.
     """
     if labels.num_rows == 0:
         sentence = "no labels arrived: their absence says nothing about any row"
@@ -71,7 +71,7 @@ def skill(objective: str, y: Floats, scores: Floats) -> float:
 def skill_from_metrics(
     objective: str, metrics: Mapping[str, float], classes: int = 2
 ) -> float | None:
-    """The skill that metrics recorded at promotion stand for; None where they do not say.
+    """The skill that recorded metrics stand for; None where they do not say.
 
     Args:
         objective: binary, multiclass or regression.
@@ -159,7 +159,7 @@ def _agreement(
 
     The upper confidence bound of the skill (DeLong et al. 1988 for the AUC, rows of one stretch of
     time summed first as in Obuchowski 1997) must reach what ``max_skill_loss`` leaves of the skill
-    at promotion. Drift lowers skill, but seldom this far; labels flipped at random multiply it by
+    so far. Drift lowers skill, but seldom this far at once; labels flipped at random multiply it by
     about 1 - 2 x share.
     """
     import numpy as np
@@ -203,7 +203,7 @@ def _judge_skill(value: float, upper: float, n: int, expected: float, max_loss: 
     blocked = upper < least
     sentence = (
         f"champion's skill on {n} new labels {value:.3f}, at most {upper:.3f} "
-        f"{'<' if blocked else '>='} {least:.3f} = (1 - {max_loss:g}) x {expected:.3f} at promotion"
+        f"{'<' if blocked else '>='} {least:.3f} = (1 - {max_loss:g}) x {expected:.3f} so far"
     )
     if blocked:
         sentence += "; the labels, not the champion, have changed"

@@ -27,7 +27,7 @@ from tests.streams import quick
 
 pytestmark = pytest.mark.slow
 
-START = datetime(2024, 3, 4)
+START = datetime(2024, 3, 4, tzinfo=UTC)
 
 
 @dataclass
@@ -180,7 +180,7 @@ def test_regression_from_parquet_with_an_integer_time_and_no_key(home: Path) -> 
     area, age = rng.uniform(20, 200, n), rng.integers(0, 80, n)
     zone = rng.choice(["inner", "outer"], n)
     price = area * np.where(zone == "inner", 5.0, 3.0) - 2.0 * age + rng.normal(scale=25, size=n)
-    built = [(datetime(2020, 1, 1) - timedelta(days=int(365 * a))).date() for a in age]
+    built = [(datetime(2020, 1, 1, tzinfo=UTC) - timedelta(days=int(365 * a))).date() for a in age]
     table = pa.table(
         {
             "step": step,
@@ -224,5 +224,5 @@ def test_the_pipeline_of_another_is_not_overwritten_unasked(home: Path) -> None:
 
 
 def _utc(seconds: int) -> str:
-    moment = START.replace(tzinfo=UTC) + timedelta(seconds=int(seconds))
+    moment = START + timedelta(seconds=int(seconds))
     return moment.isoformat().replace("+00:00", "Z")

@@ -29,7 +29,7 @@ from tasks.verify import verify
 from tasks.workspace import Workspace
 from tests.proxy import CuttingProxy
 from tests.s3_server import S3Server
-from tests.streams import PIPELINE, files_of, land_window, project, quick, window_rows, workspace
+from tests.streams import PIPELINE, files_of, project, quick, window_rows, workspace
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ class Cloud:
     def rows(self, table: str) -> pa.Table:
         return self.open().tables.read(table)
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         listed = self.server.client().list_objects_v2(Bucket=self.bucket, Prefix="tables/")
         return [entry["Key"] for entry in listed.get("Contents", ())]
 
@@ -107,7 +107,7 @@ def test_the_same_decisions_on_s3_as_on_disk(cloud: Cloud, tmp_path: Path) -> No
     assert "promoted" in {d.outcome for d in made}
     assert [what_matters(d) for d in made] == [what_matters(d) for d in expected]
 
-    leases = [key for key in cloud.keys() if "lease" in key]
+    leases = [key for key in cloud.stored() if "lease" in key]
     assert leases, "the lease is kept in the bucket"
     with cloud.open().lease.hold("another run"):  # it was released, so this one need not wait
         pass
