@@ -52,7 +52,7 @@ class Clock:
         return (moment - EPOCH) // MICROSECOND
 
     def show(self, tick: int) -> str:
-        """ISO text, a date alone at midnight UTC; outside years 1 to 9999, or of integers, the tick."""
+        """ISO text, at midnight UTC the date alone; the integer; `9 us` outside years 1 to 9999."""
         if self.kind == "integer":
             return str(tick)
         try:
