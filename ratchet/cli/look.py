@@ -100,7 +100,9 @@ def explain(what: str, pipeline: str | None, replay: str | None, as_json: bool) 
 
     decision = decisions.find(open_workspace(only_pipeline(pipeline), replay), what)
     if as_json:
-        click.echo(json.dumps(decision.as_json()))
+        from ratchet.cli.screen import json_line
+
+        click.echo(json_line(decision))
         return
     from rich.console import Console
     from rich.markdown import Markdown

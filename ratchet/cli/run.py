@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import json
 import threading
 from typing import TYPE_CHECKING
 
 import click
 
-from ratchet.cli.screen import DecisionPrinter, summary
+from ratchet.cli.screen import DecisionPrinter, json_line, summary
 from ratchet.settings import quiet_logs
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
         flow(pipeline, window)
     for decision in made:
         if as_json:
-            click.echo(json.dumps(decision.as_json()))
+            click.echo(json_line(decision))
         else:
             DecisionPrinter(total=1).show(decision)
 

@@ -34,6 +34,11 @@ def primary(metrics: dict[str, float]) -> str:
     return ""
 
 
+def json_line(decision: Decision) -> str:
+    """One decision as one line of JSON; ``decision`` is its outcome in one word."""
+    return json.dumps({"decision": decision.outcome, **decision.as_json()})
+
+
 def line(decision: Decision) -> str:
     """One decision as a line with rich markup."""
     from rich.markup import escape
@@ -91,7 +96,7 @@ class DecisionPrinter:
     def show(self, decision: Decision) -> None:
         """Print one decision and move the bar."""
         if self._json:
-            click.echo(json.dumps(decision.as_json()))
+            click.echo(json_line(decision))
             sys.stdout.flush()
         else:
             self._console.print(line(decision), no_wrap=True, overflow="ellipsis")
