@@ -1,4 +1,4 @@
-"""The real command in a process of its own: Prefect's in-process API, MLflow on SQLite, Evidently."""
+"""The real command in a process of its own, with Prefect's API, MLflow on SQLite and Evidently."""
 
 from __future__ import annotations
 
