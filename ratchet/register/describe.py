@@ -160,7 +160,7 @@ def _digests(lineage: Lineage) -> dict[str, str]:
 
 def _recipe(lineage: Lineage) -> str:
     name = lineage.recipe.get("name", "")
-    rest = {k: v for k, v in lineage.recipe.items() if k != "name" and v is not None}
+    rest = {k: v for k, v in sorted(lineage.recipe.items()) if k != "name" and v is not None}
     return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)
 
 

@@ -65,7 +65,7 @@ def test_the_poisoned_week_is_blocked_and_no_clean_one_is(
     assert blocked.quarantined == blocked.rows_in > 6000
     assert blocked.champion_after == blocked.champion_before
     assert "distance" in " ".join(blocked.reasons)
-    assert "quarantined share 0.11 > 0.05" in " ".join(blocked.reasons)
+    assert "quarantined share 0.1071 > 0.05" in " ".join(blocked.reasons)
     held = quarantine.entries(space, only_open=True)
     assert [(e["kind"], e["rows"]) for e in held if e["window"] == POISONED] == [
         ("batch", blocked.quarantined)

@@ -242,7 +242,7 @@ class TestDescribe:
         assert "| log\\_loss | 0.4512 |  |" in text
         assert "200, events from the beginning until 2013-02-26" in text
         assert "2013-03-12 (as-of)" in text
-        assert "all\\_history (rounds 5, max\\_depth 3)" in text
+        assert "all\\_history (max\\_depth 3, rounds 5)" in text
         assert "accepted v9, labels v8" in text
         assert "ratchet verify 4 -p flights" in text
         assert "ratchet rollback -p flights --to 3 --by YOU --reason WHY" in text
