@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from flows.retrain import one_cycle
 from ratchet.adapters.nycflights import land
 from ratchet.cli.look import explain, report, status
-from ratchet.contracts.columns import ACCEPTED, DECISIONS, INCIDENTS
+from ratchet.contracts.columns import ACCEPTED, DECISIONS, INCIDENTS, WINDOW
 from ratchet.contracts.definition import load
 from ratchet.contracts.lineage import Decision
 from ratchet.register import describe
@@ -71,7 +71,7 @@ def test_the_poisoned_week_is_blocked_and_no_clean_one_is(
         ("batch", blocked.quarantined)
     ]
     incidents = space.tables.read(INCIDENTS).to_pylist()
-    assert POISONED in {i["window"] for i in incidents}
+    assert blocked.window_index in {i[WINDOW] for i in incidents}
 
 
 @pytest.fixture
