@@ -369,6 +369,17 @@ def test_status_needs_no_orchestrator_and_no_registry(lived: Path) -> None:
     assert heavy == "[]"
 
 
+def test_a_pipeline_is_named_where_there_are_two(ratchet: Terminal) -> None:
+    pipelines = ratchet.home / "pipelines"
+    (pipelines / "other.toml").write_text((pipelines / "tiny.toml").read_text())
+    unnamed = ratchet("explain", "4000")
+    assert unnamed.code == 2
+    assert "name a pipeline with -p: found ['other', 'tiny']" in unnamed.err
+    assert ratchet("explain", "4000", "-p", "tiny").code == 0
+    wrong = ratchet("explain", "4000", "-p", "other")
+    assert "name is 'tiny', expected 'other'" in wrong.err
+
+
 def test_explain_tells_why(ratchet: Terminal) -> None:
     blocked = json.loads(ratchet("explain", "4000", "--json").out)
     assert blocked["outcome"] == "blocked"
