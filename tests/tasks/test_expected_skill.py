@@ -1,4 +1,4 @@
-"""The skill that the labels of a window are judged by: the champion's on all held-out rows so far."""
+"""The skill that a window's labels are judged by: the champion's on all rows held out so far."""
 
 from __future__ import annotations
 
