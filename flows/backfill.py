@@ -28,7 +28,17 @@ def run_windows(workspace: Workspace, chosen: list[Window]) -> Iterator[Decision
         yield decision
 
 
-@flow(name="backfill", flow_run_name="{pipeline} {start} to {end}", persist_result=False)
+def run_name() -> str:
+    """Pipeline and range, as Prefect's run page shows them."""
+    from prefect.runtime import flow_run
+
+    asked = flow_run.parameters
+    span = f"{asked.get('start') or 'first'} to {asked.get('end') or 'newest'}"
+    replay = f" (replay {asked['replay']})" if asked.get("replay") else ""
+    return f"{asked['pipeline']} {span}{replay}"
+
+
+@flow(name="backfill", flow_run_name=run_name, persist_result=False)
 def backfill(
     pipeline: str, start: str | None = None, end: str | None = None, replay: str | None = None
 ) -> dict[str, int]:

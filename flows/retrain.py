@@ -50,7 +50,15 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
         return cycle.concluded()
 
 
-@flow(name="retrain", flow_run_name="{pipeline} {window}", persist_result=False)
+def run_name() -> str:
+    """Pipeline and window, as Prefect's run page shows them."""
+    from prefect.runtime import flow_run
+
+    asked = flow_run.parameters
+    return f"{asked['pipeline']} {asked.get('window') or 'newest'}"
+
+
+@flow(name="retrain", flow_run_name=run_name, persist_result=False)
 def retrain(pipeline: str, window: str | None = None) -> str:
     """Run one cycle; ``window`` holds any time inside it, the newest complete one by default.
 
