@@ -10,7 +10,7 @@ import click
 
 from ratchet.cli.run import run_backfill
 
-DEMO_WEEKS = 16
+DEMO_WEEKS = 14
 
 
 @click.command()
