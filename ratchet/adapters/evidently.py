@@ -164,9 +164,10 @@ def _seal(page: str, verdict: str) -> str:
     head = page[:start].replace(
         "<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">', 1
     )
+    rest = page[end:]  # the first body tag behind the data is the page's own
     if verdict:
-        head = head.replace("<body>", f"<body>\n{BANNER.format(html.escape(verdict))}", 1)
-    return f"{head}<script>{data}{page[end:]}"
+        rest = rest.replace("<body>", f"<body>\n{BANNER.format(html.escape(verdict))}", 1)
+    return f"{head}<script>{data}{rest}"
 
 
 def _numbers(old: pd.Series[Any], new: pd.Series[Any]) -> tuple[Any, Any] | None:

@@ -112,3 +112,10 @@ def test_the_plots_theme_is_put_back() -> None:
     before = plotly.io.templates.default
     Evidently().draw(frame(0), frame(1), {"hour": "number"})
     assert plotly.io.templates.default == before
+
+
+def test_the_verdict_stands_above_the_drawing_and_cannot_run(reporter: DriftReporter) -> None:
+    page = reporter.draw(frame(0), frame(1), KINDS, f"WARN: {EVIL} 9 of 23 moved").html
+    body = page[page.index("<body>\n") :]
+    assert "9 of 23 moved" in body[:600]
+    assert EVIL not in page
