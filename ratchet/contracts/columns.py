@@ -30,8 +30,6 @@ ACCEPTED = "accepted"
 QUARANTINE = "quarantine"
 OBJECTS = "objects"
 DECISIONS = "decisions"
-PREDICTIONS = "predictions"
-FEEDBACK = "feedback"
 INCIDENTS = "incidents"
 
 

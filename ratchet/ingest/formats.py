@@ -30,6 +30,7 @@ _READERS = {
     ".ndjson": read_json_lines,
     ".json": read_json_lines,
 }
+# From zipfile: NotImplementedError is an unknown compression, RuntimeError a password.
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 
