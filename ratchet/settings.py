@@ -48,6 +48,7 @@ class Settings(BaseSettings):
             password, so it is not part of the representation.
         s3_endpoint: another S3 server than Amazon's.
         s3_access_key, s3_secret_key: credentials; left out, boto3's own chain finds them.
+        record_password: for the sources of record; the definition's ``record.uri`` has none.
         log_level: from which level on the dependencies' own logs reach the terminal.
     """
 
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
+    record_password: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
 
     @property

@@ -31,6 +31,9 @@ QUARANTINE = "quarantine"
 OBJECTS = "objects"
 DECISIONS = "decisions"
 INCIDENTS = "incidents"
+TRUSTED = "trusted"  # rows with their labels by the independent path; never trained on
+ACCOUNTS = "accounts"  # what each source's audits and comparisons showed, window by window
+REVOCATIONS = "revocations"  # what may no longer be learned from, and since when
 
 
 def provenance_schema() -> pa.Schema:
@@ -70,6 +73,58 @@ def labels_schema() -> pa.Schema:
     import pyarrow as pa
 
     return provenance_schema().append(pa.field(LABEL, pa.float64(), nullable=False))
+
+
+def trusted_schema(features: Mapping[str, str]) -> pa.Schema:
+    """Schema of ``trusted``: a row as in ``accepted``, with its label (null: not known)."""
+    import pyarrow as pa
+
+    return rows_schema(features).append(pa.field(LABEL, pa.float64()))
+
+
+def accounts_schema() -> pa.Schema:
+    """Schema of ``accounts``: one line for each source and window whose data were compared.
+
+    ``state`` is the JSON of the running account after this window.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("source", pa.string()),
+            pa.field(WINDOW, pa.int32(), nullable=False),
+            ("trials", pa.int64()),  # rows that were checked against the truth
+            ("failures", pa.int64()),  # of those, how many differed
+            ("p_value", pa.float64()),  # of the comparison with the control; null without one
+            ("state", pa.string()),
+            ("alarm", pa.bool_()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def revocations_schema() -> pa.Schema:
+    """Schema of ``revocations``: rows that may not be learned from, named by source and time.
+
+    A row is revoked when its ``_source`` is ``source`` (null: any), its ``_known`` lies in
+    ``[known_from, known_before)`` (null: open), and, where ``object`` is set, its ``_object`` is
+    that. ``_window`` is the first window whose cycle must not learn from it.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("source", pa.string()),
+            ("object", pa.string()),
+            ("known_from", pa.int64()),
+            ("known_before", pa.int64()),
+            pa.field(WINDOW, pa.int32(), nullable=False),
+            ("reason", pa.string()),
+            ("by", pa.string()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
 
 
 def quarantine_schema() -> pa.Schema:

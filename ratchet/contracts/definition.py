@@ -176,6 +176,39 @@ class Gate(_Part):
     calibration_margin: float = Field(default=0.02, ge=0)
 
 
+class Trusted(_Part):
+    """A random sample of each window by an independent path, or rows that were confirmed.
+
+    ``objects`` is a glob of keys in the landing zone; these objects carry key, time, features and
+    label, and nobody who can write the others may write them.
+    """
+
+    objects: str = Field(min_length=1)
+    min_rows: int = Field(default=100, ge=20)  # fewer in a window are no control: nothing passes
+
+
+class Record(_Part):
+    """The source of record, in which single rows can be looked up. See docs/how-to/audits.md.
+
+    ``uri`` holds no password; ``RATCHET_RECORD_PASSWORD`` does.
+    """
+
+    uri: str = Field(min_length=1)  # a Parquet path, an SQLAlchemy URL, or https://
+    table: str | None = None  # SQL only
+    lookups: int = Field(default=100, ge=20, le=10_000)  # rows of one audit
+
+
+class Shield(_Part):
+    """How sure the shield must be. Every chance here is of harming clean data, not of missing."""
+
+    alpha: float = Field(default=0.001, gt=0, le=0.05)  # a clean batch is blocked by comparison
+    suspicion: float = Field(default=0.05, gt=0, le=0.5)  # a clean batch is nominated for an audit
+    lifetime_alpha: float = Field(default=0.001, gt=0, le=0.05)  # an honest source is ever accused
+    max_mismatch: float = Field(default=0.005, gt=0, lt=0.5)  # rows that honest paths differ in
+    max_source_share: Share = 1.0  # of a batch that may come from one source
+    displacement: Share = 0.02  # of the best champion's trusted loss: how much may ever be lost
+
+
 class Definition(_Part):
     """One pipeline. See ``docs/reference/pipeline.md`` for each key."""
 
@@ -189,6 +222,9 @@ class Definition(_Part):
     recipes: tuple[Recipe, ...] = Field(min_length=1, max_length=32)
     drift: Drift = Drift()
     gate: Gate = Gate()
+    shield: Shield = Shield()
+    trusted: Trusted | None = None
+    record: Record | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Definition:

@@ -177,6 +177,28 @@ class DriftReporter(Protocol):
         """
 
 
+class SourceOfRecord(Protocol):
+    """Where single rows can be looked up, by a path that no sender of batches can write.
+
+    Both methods give a table with ``_key``, ``_event``, the declared features and ``_label`` (null:
+    not known), typed as in ``trusted``.
+    """
+
+    def lookup(self, keys: Sequence[str]) -> pa.Table:
+        """The true rows of these keys, in any order; a key that is not there is left out.
+
+        Raises:
+            StorageError: the source cannot be reached or answers in another form; no evidence.
+        """
+
+    def sample(self, start: int, end: int, rows: int, seed: int) -> pa.Table:
+        """At most so many true rows with events in ``[start, end)``, at random.
+
+        Raises:
+            StorageError: as above.
+        """
+
+
 CYCLE_KEY_TAG = "ratchet.cycle_key"  # on runs and versions: the cycle that made them
 DIGEST_TAG = "ratchet.bundle_digest"  # on versions: what `Registry.load` checks the bytes against
 
