@@ -185,6 +185,7 @@ class Trusted(_Part):
 
     objects: str = Field(min_length=1)
     min_rows: int = Field(default=100, ge=20)  # fewer in a window are no control: nothing passes
+    keyed: bool = True  # its rows carry the stream's keys, so that each can be compared with its own
 
 
 class Record(_Part):
@@ -202,7 +203,7 @@ class Shield(_Part):
     """How sure the shield must be. Every chance here is of harming clean data, not of missing."""
 
     alpha: float = Field(default=0.001, gt=0, le=0.05)  # a clean batch is blocked by comparison
-    suspicion: float = Field(default=0.05, gt=0, le=0.5)  # a clean batch is nominated for an audit
+    suspicion: float = Field(default=0.1, gt=0, le=0.5)  # a clean batch is nominated for an audit
     lifetime_alpha: float = Field(default=0.001, gt=0, le=0.05)  # an honest source is ever accused
     max_mismatch: float = Field(default=0.005, gt=0, lt=0.5)  # rows that honest paths differ in
     max_source_share: Share = 1.0  # of a batch that may come from one source

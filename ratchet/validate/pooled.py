@@ -1,0 +1,216 @@
+"""A trusted control and the rest of the batch it was drawn from, as one pool of numbers.
+
+>>> pool = pooled(batch, control, definition, keyed=True)                       # doctest: +SKIP
+>>> pool.control.sum(), len(pool.labels)                                        # doctest: +SKIP
+(1000, 6429)
+
+**Why this cancels drift.** The control is a random sample of the very window that the batch holds.
+If the batch is honest, control and rest are a random split of one population, whatever that
+population looks like this week, and however its rows depend on one another: what is random is who
+was drawn (Fisher 1935; Neyman 1934). Every test here asks only whether the split looks random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.columns import KEY
+from ratchet.contracts.metrics import equal_mass
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.definition import Definition
+    from ratchet.validate.sample import Sample
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+BINS = 16  # of a number with many values
+FEW = 64  # values that are told apart one by one
+TERCILES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Control and rest together; every array has one entry a row, the control's rows first.
+
+    Attributes:
+        names: the features.
+        kinds: ``number`` or ``category``, one a feature.
+        values: shape (rows, features): numbers, and the codes of categories; missing is NaN.
+        labels: class index or target.
+        scores: the champion's, shape (rows,) or (rows, classes); None without one.
+        outcome: small integer that stands for the label: the class, or the tercile of a target.
+        residual: label minus what the champion expects (without one: minus the mean).
+        variance: of the residual, as the champion expects it.
+        control: whether the row is the control's.
+        origin: position in the batch, or, for the control's rows, in the control.
+        older: shape (earlier rows, features): values of earlier rows, coded alike.
+        categories: for each feature the values that its codes stand for; empty for a number.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    values: Floats
+    labels: Floats
+    scores: Floats | None
+    outcome: Ints
+    residual: Floats
+    variance: Floats
+    control: NDArray[np.bool_]
+    origin: Ints
+    older: Floats
+    categories: tuple[tuple[str, ...], ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows both hold together."""
+        return len(self.labels)
+
+    def words(self, feature: int, rows: NDArray[np.bool_]) -> str:
+        """What these rows hold in a feature, such as ``carrier = YV`` or ``seats = 130 to 140``."""
+        import numpy as np
+
+        name, column = self.names[feature], self.values[rows, feature]
+        if np.isnan(column).all():
+            return f"{name} missing"
+        low, high = float(np.nanmin(column)), float(np.nanmax(column))
+        if known := self.categories[feature]:
+            return f"{name} = {known[int(low)]}"
+        return f"{name} = {low:g}" if low == high else f"{name} = {low:g} to {high:g}"
+
+    def only(self, kept: NDArray[np.bool_]) -> Pool:
+        """The pool of some of its rows; ``kept`` has shape (rows,)."""
+        return replace(
+            self,
+            values=self.values[kept],
+            labels=self.labels[kept],
+            scores=None if self.scores is None else self.scores[kept],
+            outcome=self.outcome[kept],
+            residual=self.residual[kept],
+            variance=self.variance[kept],
+            control=self.control[kept],
+            origin=self.origin[kept],
+        )
+
+
+def pooled(
+    batch: Sample,
+    control: Sample,
+    definition: Definition,
+    *,
+    keyed: bool,
+    history: pa.Table | None = None,
+) -> Pool:
+    """Pool the control with the labelled rows of the batch that the control does not hold.
+
+    Rows without a label are left out on both sides. A control that carries the stream's keys
+    (``keyed``) keeps only rows whose label the batch knows too, so that labels that are missing for
+    a reason shift both sides alike (their absence is a test of its own). ``history`` holds earlier
+    rows, against which density is measured.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    mine = np.isfinite(batch.labels)
+    true = np.isfinite(control.labels)
+    if keyed:
+        where = pc.index_in(control.rows[KEY], value_set=batch.rows[KEY].combine_chunks())
+        found = pc.fill_null(where, -1).to_numpy().astype(np.int64)
+        true &= (found >= 0) & mine[np.maximum(found, 0)]
+        mine = mine.copy()
+        mine[found[found >= 0]] = False
+    ours, theirs = np.flatnonzero(mine), np.flatnonzero(true)
+    names = tuple(definition.features)
+    parts = [
+        control.rows.select(names).take(pa.array(theirs)),
+        batch.rows.select(names).take(pa.array(ours)),
+        *([] if history is None else [history.select(names)]),
+    ]
+    values, categories = _values(pa.concat_tables(parts), definition)
+    labels = np.concatenate([control.labels[theirs], batch.labels[ours]])
+    scores = None
+    if batch.scores is not None and control.scores is not None:
+        scores = np.concatenate([control.scores[theirs], batch.scores[ours]])
+    objective = definition.label.objective
+    residual, variance = _residual(objective, labels, scores)
+    return Pool(
+        names,
+        tuple(definition.features.values()),
+        values[: len(labels)],
+        labels,
+        scores,
+        _outcome(objective, labels),
+        residual,
+        variance,
+        np.arange(len(labels)) < len(theirs),
+        np.concatenate([theirs, ours]),
+        values[len(labels) :],
+        categories,
+    )
+
+
+def codes(column: Floats, kind: str) -> tuple[Ints, int]:
+    """A column as small integers, 0 for missing, and how many there are.
+
+    Categories and numbers of few values keep each value; other numbers fall into bins of equal
+    mass, and a value that fills a bin by itself has it to itself.
+    """
+    import numpy as np
+
+    out = np.zeros(len(column), dtype=np.int64)
+    known = ~np.isnan(column)
+    values, inverse = np.unique(column[known], return_inverse=True)
+    if kind == "category" or len(values) <= FEW:
+        out[known] = inverse + 1
+        return out, len(values) + 1
+    out[known] = equal_mass(column[known], BINS) + 1
+    return out, int(out.max()) + 1
+
+
+def _values(table: pa.Table, definition: Definition) -> tuple[Floats, tuple[tuple[str, ...], ...]]:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    out = np.empty((table.num_rows, len(definition.features)))
+    categories: list[tuple[str, ...]] = []
+    for i, (name, kind) in enumerate(definition.features.items()):
+        column: Any = table[name]
+        known: tuple[str, ...] = ()
+        if kind == "category":
+            coded = pc.dictionary_encode(column.combine_chunks())
+            known, column = tuple(coded.dictionary.to_pylist()), pc.cast(coded.indices, "float64")
+        out[:, i] = pc.fill_null(column, float("nan")).to_numpy(zero_copy_only=False)
+        categories.append(known)
+    return out, tuple(categories)
+
+
+def _outcome(objective: str, labels: Floats) -> Ints:
+    import numpy as np
+
+    if objective == "regression":
+        return equal_mass(labels, TERCILES)
+    return labels.astype(np.int64)
+
+
+def _residual(objective: str, y: Floats, scores: Floats | None) -> tuple[Floats, Floats]:
+    """What the label has beyond expectation, and that residual's variance, each shape (rows,)."""
+    import numpy as np
+
+    if objective == "multiclass":
+        if scores is None:
+            scores = np.tile(np.bincount(y.astype(int)) / max(len(y), 1), (len(y), 1))
+        hit = scores[np.arange(len(y)), y.astype(np.int64)]
+        expected = (scores**2).sum(axis=1)
+        return expected - hit, np.maximum((scores**3).sum(axis=1) - expected**2, 1e-6)
+    if scores is None:
+        scores = np.full(len(y), y.mean() if len(y) else 0.0)
+    residual = y - scores
+    if objective == "binary":
+        return residual, np.maximum(scores * (1 - scores), 1e-6)
+    return residual, np.full(len(y), max(float((residual**2).mean()), 1e-12) if len(y) else 1.0)

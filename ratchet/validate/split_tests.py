@@ -1,0 +1,188 @@
+"""Does this split look random? Small two-sample tests of a control against the rest.
+
+>>> mean_difference(values, control) < 1e-4                                     # doctest: +SKIP
+False
+
+Each returns a p-value that holds for a random split (:mod:`ratchet.validate.pooled`), two-sided,
+1 where nothing can be compared. Numbers come from the split alone; no distribution is assumed but
+the normal limit of a mean over a random sample (Hajek 1960).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.metrics import auc, midranks, row_losses
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ratchet.validate.pooled import Pool
+
+    Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+FEWEST = 20  # rows on either side
+FOLDS = 4
+ROUNDS, DEPTH = 40, 4
+CLIP = 1e-7
+
+
+def two_sided(z: float) -> float:
+    """P(|Z| >= |z|) of a standard normal; 1 for NaN."""
+    return math.erfc(abs(z) / math.sqrt(2)) if math.isfinite(z) else 1.0
+
+
+def mean_difference(values: Floats, control: Mask) -> tuple[float, float]:
+    """p-value and difference (rest - control) of two means, variance pooled under the split."""
+    n1, n0 = int(control.sum()), int((~control).sum())
+    spread = float(values.std()) if min(n1, n0) >= FEWEST else 0.0
+    if spread == 0:
+        return 1.0, 0.0
+    gap = float(values[~control].mean() - values[control].mean())
+    return two_sided(gap / (spread * math.sqrt(1 / n1 + 1 / n0))), gap
+
+
+def auc_difference(y: Floats, scores: Floats, control: Mask) -> tuple[float, float]:
+    """p-value and difference (rest - control) of two AUCs (DeLong et al. 1988, unpaired)."""
+    here, there = auc(y[control], scores[control]), auc(y[~control], scores[~control])
+    gap = there.value - here.value
+    error = math.sqrt(float((here.influence**2).sum() + (there.influence**2).sum()))
+    enough = min(_rarer(y[control]), _rarer(y[~control])) >= FEWEST / 2
+    return (two_sided(gap / error), gap) if enough and error > 0 else (1.0, 0.0)
+
+
+def kolmogorov_smirnov(values: Floats, control: Mask) -> float:
+    """p-value of the largest distance between two distributions (Smirnov 1948; ties: safe)."""
+    import numpy as np
+
+    known = ~np.isnan(values)
+    a, b = np.sort(values[known & control]), np.sort(values[known & ~control])
+    if min(len(a), len(b)) < FEWEST:
+        return 1.0
+    both = np.unique(np.concatenate([a, b]))
+    below = np.searchsorted(a, both, "right") / len(a) - np.searchsorted(b, both, "right") / len(b)
+    root = math.sqrt(len(a) * len(b) / (len(a) + len(b)))
+    scale = (root + 0.12 + 0.11 / root) * float(np.abs(below).max())
+    if scale < 0.3:  # the series below does not converge there, and the answer is 1
+        return 1.0
+    terms = ((-1) ** (k - 1) * math.exp(-2 * (k * scale) ** 2) for k in range(1, 21))
+    return float(min(1.0, max(0.0, 2 * sum(terms))))
+
+
+def classifier_test(pool: Pool, seed: int, threads: int) -> tuple[float, Floats]:
+    """Can a model that sees features, label and residual tell the rest from the control?
+
+    Cross-fitted, so each row is scored by a model that never saw it; ranks are compared within
+    folds (van Elteren 1960). One-sided. Source: Lopez-Paz & Oquab, *Revisiting classifier
+    two-sample tests* (2017); the label is among the inputs because a flipped label leaves every
+    feature as it was.
+
+    Returns:
+        p-value, and how much each row looks like the rest, shape (rows,).
+    """
+    import numpy as np
+
+    extra = [pool.labels, pool.residual]
+    matrix = np.column_stack([pool.values, *extra])
+    kinds = [*pool.kinds, *("number" for _ in extra)]
+    target = (~pool.control).astype(np.float64)
+    folds = _folds(pool.rows, seed)
+    likeness = np.zeros(pool.rows)
+    shift = variance = 0.0
+    for k in range(FOLDS):
+        held = folds == k
+        model = _train(matrix[~held], target[~held], kinds, seed, threads, "binary", 0)
+        likeness[held] = _predict(model, matrix[held], kinds, threads)
+        ranks, rest = midranks(likeness[held]), ~pool.control[held]
+        n1, n0 = int(rest.sum()), int((~rest).sum())
+        if min(n1, n0) == 0:
+            continue
+        above = float(ranks[rest].sum()) - n1 * (n1 + 1) / 2
+        shift += above / (n1 * n0) - 0.5
+        variance += (n1 + n0 + 1) / (12 * n1 * n0)
+    z = shift / math.sqrt(variance) if variance else 0.0
+    return 0.5 * math.erfc(z / math.sqrt(2)), likeness
+
+
+def cross_fitted(pool: Pool, seed: int, threads: int, classes: int) -> Floats:
+    """Scores by models that learn the rest's labels, each row's by one that never saw it.
+
+    A batch that was tampered with in a learnable way predicts its own held-out rows better than
+    the control's: compare losses and AUC of both (the out-of-fold gap).
+    """
+    import numpy as np
+
+    folds = _folds(pool.rows, seed + 1)
+    objective = "regression" if classes == 0 else "binary" if classes == 2 else "multiclass"
+    out = np.zeros((pool.rows, classes) if classes > 2 else pool.rows)
+    for k in range(FOLDS):
+        learn, held = (folds != k) & ~pool.control, folds == k
+        model = _train(
+            pool.values[learn], pool.labels[learn], pool.kinds, seed, threads, objective, classes
+        )
+        out[held] = _predict(model, pool.values[held], pool.kinds, threads)
+    return out
+
+
+def losses(objective: str, y: Floats, scores: Floats) -> Floats:
+    """Loss a row, shape (rows,), bounded so that a mean over a sample is near its normal limit."""
+    import numpy as np
+
+    raw = row_losses(objective, y, scores)
+    return np.minimum(raw, np.quantile(raw, 0.999)) if len(raw) else raw
+
+
+def _rarer(y: Floats) -> int:
+    positive = int((y > 0.5).sum())
+    return min(positive, len(y) - positive)
+
+
+def _folds(rows: int, seed: int) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.asarray(np.random.default_rng(seed).permutation(rows) % FOLDS, dtype=np.int64)
+
+
+def _matrix(values: Floats, kinds: Any, threads: int, labels: Floats | None = None) -> Any:
+    import xgboost as xgb
+
+    types = ["c" if kind == "category" else "q" for kind in kinds]
+    options = {"feature_types": types, "enable_categorical": True, "nthread": threads}
+    if labels is None:
+        return xgb.DMatrix(values, **options)
+    return xgb.QuantileDMatrix(values, label=labels, max_bin=64, **options)
+
+
+def _train(
+    values: Floats,
+    labels: Floats,
+    kinds: Any,
+    seed: int,
+    threads: int,
+    objective: str,
+    classes: int,
+) -> Any:
+    import xgboost as xgb
+
+    names = {"binary": "binary:logistic", "multiclass": "multi:softprob"}
+    options: dict[str, Any] = {
+        "objective": names.get(objective, "reg:squarederror"),
+        "max_depth": DEPTH,
+        "learning_rate": 0.15,
+        "max_bin": 64,
+        "seed": seed,
+        "nthread": threads,
+        "verbosity": 0,
+    }
+    if objective == "multiclass":
+        options["num_class"] = classes
+    return xgb.train(options, _matrix(values, kinds, threads, labels), num_boost_round=ROUNDS)
+
+
+def _predict(model: Any, values: Floats, kinds: Any, threads: int) -> Floats:
+    import numpy as np
+
+    return np.asarray(model.predict(_matrix(values, kinds, threads)), dtype=np.float64)

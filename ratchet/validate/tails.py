@@ -1,0 +1,109 @@
+"""Exact tails of counting distributions, without a statistics package.
+
+>>> round(binomial_sf(3, 100, 0.005), 6)
+0.014103
+>>> low, high = hypergeometric_tails([0], [65], drawn=1000, rows=6500)
+>>> f"{low[0]:.2e} {high[0]:.0f}"
+'1.67e-05 1'
+
+Each tail is summed from its largest term on, by the ratio of neighbouring terms, so that small
+probabilities keep their digits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+NEGLIGIBLE = 1e-17  # a term this small beside the sum adds nothing to a double
+
+
+def binomial_sf(k: int, n: int, p: float) -> float:
+    """P(X >= k) of a binomial count of n trials with rate p.
+
+    Raises:
+        ValueError: p is no probability, or n is negative.
+    """
+    if not 0 <= p <= 1 or n < 0:
+        raise ValueError(f"binomial_sf: n {n}, p {p}; expected n >= 0 and 0 <= p <= 1")
+    if k <= 0:
+        return 1.0
+    if k > n or p == 0:
+        return 0.0
+    if p == 1:
+        return 1.0
+    if k <= n * p:  # the larger tail: the other one is summed
+        return max(0.0, 1.0 - binomial_sf(n - k + 1, n, 1 - p))
+    choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    term = math.exp(choose + k * math.log(p) + (n - k) * math.log1p(-p))
+    total, odds = 0.0, p / (1 - p)
+    for i in range(k, n + 1):
+        total += term
+        term *= (n - i) / (i + 1) * odds
+        if term < NEGLIGIBLE * total:
+            break
+    return min(1.0, total)
+
+
+def hypergeometric_tails(count: Any, cell: Any, drawn: int, rows: int) -> tuple[Floats, Floats]:
+    """P(X <= count) and P(X >= count), X = how many of ``cell`` rows are among those drawn.
+
+    Args:
+        count: shape (cells,): drawn rows seen in each cell.
+        cell: shape (cells,): rows of each cell.
+        drawn: rows drawn without replacement.
+        rows: rows they were drawn from.
+
+    Returns:
+        Two arrays of shape (cells,).
+
+    Raises:
+        ValueError: a count that cannot be.
+    """
+    import numpy as np
+
+    x, n = np.asarray(count, dtype=np.int64), np.asarray(cell, dtype=np.int64)
+    if np.any((x < 0) | (x > n) | (n > rows) | (x > drawn) | (n - x > rows - drawn)):
+        raise ValueError("hypergeometric_tails: counts do not fit the cells, expected 0..cell")
+    at = _probability(x, n, drawn, rows)
+    below = x <= n * (drawn / rows)
+    # The upper tail is the lower tail of the rows that were not drawn.
+    small = np.where(
+        below,
+        _lower(x, n, drawn, rows, at),
+        _lower(n - x, n, rows - drawn, rows, at),
+    )
+    large = np.clip(1.0 - small + at, 0.0, 1.0)
+    return np.where(below, small, large), np.where(below, large, small)
+
+
+def _probability(x: Any, n: Any, drawn: int, rows: int) -> Floats:
+    import numpy as np
+
+    table = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, rows + 1)))])  # log factorials
+
+    def choose(a: Any, b: Any) -> Any:
+        return table[a] - table[b] - table[a - b]
+
+    return np.asarray(np.exp(choose(n, x) + choose(rows - n, drawn - x) - choose(rows, drawn)))
+
+
+def _lower(x: Any, n: Any, drawn: int, rows: int, at: Floats) -> Floats:
+    """The sum of the probabilities from ``x`` down; meant for x at or below the mean."""
+    import numpy as np
+
+    total, term, i = at.copy(), at.copy(), x.astype(np.float64)
+    while True:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            term = term * i * (rows - drawn - n + i) / ((n - i + 1) * (drawn - i + 1))
+        term = np.where((i > 0) & (term > 0), term, 0.0)
+        total += term
+        i -= 1
+        if not np.any(term > NEGLIGIBLE * total):
+            return np.minimum(total, 1.0)
