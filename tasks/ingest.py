@@ -17,7 +17,14 @@ from prefect.cache_policies import NO_CACHE
 
 from ratchet import ingest as core
 from ratchet.contracts.clock import EPOCH, MICROSECOND
-from ratchet.contracts.columns import LANDED, LANDED_LABELS, OBJECTS, QUARANTINE, WINDOW
+from ratchet.contracts.columns import (
+    LANDED,
+    LANDED_LABELS,
+    OBJECTS,
+    QUARANTINE,
+    TRUSTED,
+    WINDOW,
+)
 from ratchet.contracts.seams import Append, ObjectRef
 from ratchet.errors import ObjectChanged, ObjectError, UnsafeKey
 from tasks import show
@@ -85,6 +92,7 @@ class Intake:
         if first := self.seen.get((role, sha256)):
             return self._enter(ref, role, sha256, "duplicate", 0, f"same content as {first}")
         try:
+            sender = core.source_of(ref.key, role, self.workspace.definition)
             parsed = core.parse_object(
                 data,
                 ref.key,
@@ -93,7 +101,7 @@ class Intake:
                 role,
                 self.workspace.definition,
                 watermark=self.watermark,
-                zone_name=self.workspace.zone.name,
+                zone_name=sender or self.workspace.zone.name,
             )
         except ObjectError as error:
             return self.refuse(ref, role, error, sha256)
@@ -124,7 +132,8 @@ class Intake:
 
         tables, txn = self.workspace.landing_tables, f"object/{role}/{sha256}"
         rows = 0
-        for name, part in ((LANDED, parsed.rows), (LANDED_LABELS, parsed.labels)):
+        home = TRUSTED if role == "trusted" else LANDED
+        for name, part in ((home, parsed.rows), (LANDED_LABELS, parsed.labels)):
             if part is not None and part.num_rows:
                 tables.append(Append(name, part, txn))
                 rows = max(rows, part.num_rows)

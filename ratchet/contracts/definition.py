@@ -185,7 +185,9 @@ class Trusted(_Part):
 
     objects: str = Field(min_length=1)
     min_rows: int = Field(default=100, ge=20)  # fewer in a window are no control: nothing passes
-    keyed: bool = True  # its rows carry the stream's keys, so that each can be compared with its own
+    keyed: bool = (
+        True  # its rows carry the stream's keys, so that each can be compared with its own
+    )
 
 
 class Record(_Part):
@@ -250,8 +252,21 @@ class Definition(_Part):
             raise ValueError("source.key: labels that arrive apart need a key to be joined by")
         if self.time.kind == "integer" and self.source.known == "arrival":
             raise ValueError("source.known: 'arrival' needs timestamps; an integer column has none")
+        if self.trusted is not None and not self.source.key:
+            raise ValueError("source.key: trusted rows need a key to be joined by")
+        self._globs_can_be_read()
         self._times_can_be_read()
         return self
+
+    def _globs_can_be_read(self) -> None:
+        trusted = self.trusted.objects if self.trusted else None
+        globs = {"source.features": self.source.features, "source.labels": self.source.labels}
+        for name, glob in {**globs, "trusted.objects": trusted}.items():
+            found = [part for part in (glob or "").split("/") if "{" in part or "}" in part]
+            if found not in ([], ["{source}"]):
+                raise ValueError(
+                    f"{name}: {{source}} stands for one whole folder, once; found {found}"
+                )
 
     def _origin(self) -> int:
         default = self.time.kind == "integer" and "origin" not in self.time.model_fields_set

@@ -23,7 +23,7 @@ from ratchet.ingest.entries import (
     rows_from_payload,
 )
 from ratchet.ingest.landed import NEVER
-from ratchet.ingest.objects import new_objects, role_of, seen_content
+from ratchet.ingest.objects import new_objects, role_of, seen_content, source_of
 from ratchet.ingest.parse import parse_object
 from ratchet.ingest.values import Kind, Limits, Parsed, Role, RowReject
 
@@ -48,4 +48,5 @@ __all__ = [
     "role_of",
     "rows_from_payload",
     "seen_content",
+    "source_of",
 ]

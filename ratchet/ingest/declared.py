@@ -57,9 +57,9 @@ class Declared:
 def declared_for(role: Role, definition: Definition) -> Declared:
     """The columns of an object of this role.
 
-    Features need the key, the time and every feature; ``both`` also the label. Labels need the key
-    and the label, and either the time or ``label.known_column``. What is declared elsewhere in the
-    definition may come along: it is not read.
+    Features need the key, the time and every feature; ``both`` and ``trusted`` also the label.
+    Labels need the key and the label, and either the time or ``label.known_column``. What is
+    declared elsewhere in the definition may come along: it is not read.
     """
     source, label, time = definition.source, definition.label, definition.time.column
     known = (label.known_column,) if label.known_column else ()
@@ -69,7 +69,7 @@ def declared_for(role: Role, definition: Definition) -> Declared:
         required = (*source.key, label.column, *(known or (time,)))
         return Declared(required, (time,), everything, source.ignore)
     required = (*source.key, time, *features)
-    if role == "both":
+    if role in ("both", "trusted"):
         required = (*required, label.column, *known)
     return Declared(required, (), everything, source.ignore)
 

@@ -16,22 +16,26 @@ from typing import TYPE_CHECKING
 
 from ratchet.contracts.definition import Definition
 from ratchet.contracts.seams import ObjectRef
-from ratchet.ingest.values import Role
+from ratchet.errors import UnsafeKey
+from ratchet.ingest.values import Role, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FINAL = ("landed", "duplicate", "quarantined")
+SENDER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 
 def role_of(key: str, definition: Definition) -> Role | None:
     """What the object of this key holds; None: no glob matches, so it is ignored.
 
-    In a glob ``*`` and ``?`` stay within one folder and ``**`` crosses folders. The labels' glob
-    is asked first, so ``features = "**"`` means all that is not labels. ``both`` means that the
-    pipeline has no separate labels.
+    In a glob ``*`` and ``?`` stay within one folder, ``**`` crosses folders and ``{source}`` is one
+    folder's name. The trusted glob is asked first, then the labels', so ``features = "**"`` means
+    all that is neither. ``both`` means that the pipeline has no separate labels.
     """
     source = definition.source
+    if definition.trusted is not None and _pattern(definition.trusted.objects).fullmatch(key):
+        return "trusted"
     if source.labels is not None and _pattern(source.labels).fullmatch(key):
         return "labels"
     if _pattern(source.features).fullmatch(key):
@@ -39,10 +43,39 @@ def role_of(key: str, definition: Definition) -> Role | None:
     return None
 
 
+def source_of(key: str, role: Role, definition: Definition) -> str | None:
+    """Who sent the object: the folder in the place of ``{source}``; None: the glob has no such.
+
+    A sender is known by where the store lets it write, not by what it says of itself.
+
+    Raises:
+        UnsafeKey: the folder's name is no plain name.
+    """
+    trusted = definition.trusted.objects if definition.trusted else ""
+    globs = {"labels": definition.source.labels or "", "trusted": trusted}
+    glob = globs.get(role, definition.source.features)
+    found = _pattern(glob).fullmatch(key)
+    if found is None or "source" not in found.groupdict():
+        return None
+    name = found["source"]
+    if not re.fullmatch(SENDER, name):
+        raise UnsafeKey(
+            f"the folder {shown(name)} names the source: expected letters, digits, '.', '_' and "
+            "'-', at most 63, a letter or digit first"
+        )
+    return name
+
+
 @lru_cache(maxsize=256)
 def _pattern(glob: str) -> re.Pattern[str]:
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    tokens = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
+    parts = {
+        "**/": "(?:.*/)?",
+        "**": ".*",
+        "*": "[^/]*",
+        "?": "[^/]",
+        "{source}": "(?P<source>[^/]+)",
+    }
+    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\{source\})", glob)
     return re.compile("".join(parts.get(t, re.escape(t)) for t in tokens), re.DOTALL)
 
 

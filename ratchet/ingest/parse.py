@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ratchet.contracts.columns import rows_schema
+from ratchet.contracts.columns import KNOWN, LABEL, ROW, WINDOW, rows_schema
 from ratchet.contracts.definition import Definition
 from ratchet.errors import TooLarge, Unreadable
 from ratchet.ingest.columns import category, colliding, not_finite, number, unsafe_text
@@ -62,14 +62,16 @@ def parse_object(
         definition: the pipeline.
         watermark: tick of the end of the last decided window (``NEVER`` or less: none was). What
             lands now could not be known before it, so ``known`` is at least this.
-        zone_name: address of the landing zone; becomes ``_source``.
+        zone_name: who sent it (:func:`ratchet.ingest.source_of`), or the address of the landing
+            zone; becomes ``_source``.
 
     Returns:
         Rows and labels sorted by (event, key, row), and what was rejected. ``known`` of a row is
         the latest of its event, the watermark and (``source.known = "arrival"``) the arrival; of a
         label, the latest of its declared time (``label.known_column``, else event + delay), the
         watermark and the arrival likewise. Labels that come apart and without the time column
-        have ``known_column`` minus the delay as their event.
+        have ``known_column`` minus the delay as their event. A trusted object gives its rows with
+        their labels in one table, known when the label is.
 
     Raises:
         Unreadable: damaged, not UTF-8, of an unknown format, or without the declared columns.
@@ -77,6 +79,9 @@ def parse_object(
     """
     import pyarrow as pa
 
+    if role == "trusted":  # one file with everything, whatever the stream does
+        source = definition.source.model_copy(update={"labels": None})
+        definition = definition.model_copy(update={"source": source})
     declared = declared_for(role, definition)
     raw = decode(data, key, declared.wanted, declared.check, Limits.of(definition))
     landed = Landed(key, sha256, arrived_tick, watermark, zone_name, definition, raw)
@@ -101,7 +106,21 @@ def _parsed(landed: Landed, role: Role) -> Parsed:
     labels, more, unlabelled = labels_beside(landed, sieve, stamps)
     if unlabelled:
         notes["unlabelled"] = unlabelled
+    if role == "trusted":
+        return Parsed(_labelled(rows, labels), None, _ordered(rejected + more), notes)
     return Parsed(rows, labels, _ordered(rejected + more), notes)
+
+
+def _labelled(rows: pa.Table, labels: pa.Table) -> pa.Table:
+    """Rows with their label (null: none), known when the label is."""
+    import pyarrow.compute as pc
+
+    where = pc.index_in(rows[ROW], value_set=labels[ROW].combine_chunks())
+    for name in (KNOWN, WINDOW):
+        place = rows.column_names.index(name)
+        later = pc.coalesce(labels[name].take(where), rows[name])
+        rows = rows.set_column(place, rows.schema.field(name), later)
+    return rows.append_column(LABEL, labels[LABEL].take(where))
 
 
 def _rows(landed: Landed, notes: dict[str, Any]) -> tuple[Sieve, Stamps, pa.Table]:

@@ -17,7 +17,7 @@ from ratchet.contracts.definition import Definition
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Role = Literal["features", "labels", "both"]
+Role = Literal["features", "labels", "both", "trusted"]
 Kind = Literal["row", "label", "batch"]
 MIB = 2**20
 
@@ -54,8 +54,8 @@ class Parsed:
     """One object, parsed.
 
     Attributes:
-        rows: feature rows of ``columns.rows_schema``, sorted by (event, key, row); None for an
-            object that holds labels only.
+        rows: feature rows of ``columns.rows_schema``, sorted by (event, key, row); of a trusted
+            object rows of ``columns.trusted_schema``; None for an object that holds labels only.
         labels: labels of ``columns.labels_schema``, sorted the same way; None for features only.
         rejected: rows and labels that were blocked, by row number.
         notes: what was seen but does not block, JSON-serialisable: ``above_2_24`` (column to count
