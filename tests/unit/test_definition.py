@@ -188,7 +188,11 @@ def test_what_does_not_fit_together_is_said() -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("colour", "drift, features, gate, label, name, recipes, record, shield, source, time, train, trusted, validate"),
+        (
+            "colour",
+            "drift, features, gate, label, name, recipes, record, shield, source, time, train, "
+            "trusted, validate",
+        ),
         ("source__colour", "features, ignore, key, known, labels, landing"),
         ("validate__colour", "max_quarantined_share, max_skill_loss"),
         ("train__colour", "holdout_windows, max_categories, min_rows, seed, threads"),

@@ -77,6 +77,7 @@ def test_land_is_idempotent_and_deterministic(tmp_path: Path) -> None:
     assert sorted(contents("one")) == [
         "features/2013-01-01.parquet", "features/2013-01-08.parquet",
         "labels/2013-01-08.parquet", "labels/2013-01-15.parquet",
+        "trusted/2013-01-08.parquet", "trusted/2013-01-15.parquet",
     ]  # fmt: skip
     again = land(tmp_path / "one", weeks=2)
     assert again == type(one)(**{**one.__dict__, "written": 0})
@@ -107,6 +108,7 @@ def test_what_is_landed_parses_with_the_shipped_definition(tmp_path: Path) -> No
     assert windows == [
         ("features/2013-01-01.parquet", {0}), ("features/2013-01-08.parquet", {1}),
         ("labels/2013-01-08.parquet", {1}), ("labels/2013-01-15.parquet", {2}),
+        ("trusted/2013-01-08.parquet", {1}), ("trusted/2013-01-15.parquet", {2}),
     ]  # fmt: skip
     arrivals = {o.key: o.arrived for o in objects}
     assert arrivals["features/2013-01-01.parquet"] == datetime(2013, 1, 8, tzinfo=UTC)

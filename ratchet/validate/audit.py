@@ -1,0 +1,207 @@
+"""The audit of a suspicious batch: a few rows are looked up in the source of record.
+
+>>> picks = choose(batch, comparison.suspicious, 100, seed=17)                  # doctest: +SKIP
+>>> audit = judge(picks, batch, record.lookup(picks.keys), reverse, definition) # doctest: +SKIP
+>>> audit.evidence.arithmetic                                                   # doctest: +SKIP
+'100 rows looked up: 0 of 50 drawn at random and 0 of 50 suspicious ones differ; clean'
+
+Half of the look-ups are drawn from the whole batch, so that their count of errors is an unbiased
+sample for the source's account; half where the batch looks worst, because a backdoor of 1 % would
+be hit by a random draw of 50 only two times in five. A second draw runs the other way: true records
+that the batch should hold but does not.
+
+Promise: a clean audit needs answers; a record that cannot be reached is an ERROR.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.columns import EVENT, KEY, LABEL
+from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.validate.match import match
+from ratchet.validate.tails import binomial_sf
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.definition import Definition
+    from ratchet.validate.sample import Sample
+
+    Ints = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+
+CHECK = "audit.rows"
+ALPHA = 0.003  # of an audit; split over its three counts
+FEWEST = 2  # wrong rows that make a count dirty: one may be a slip
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Picks:
+    """The rows that are looked up.
+
+    Attributes:
+        uniform, pointed: positions in the batch: drawn anywhere, and among the suspicious rows.
+        keys: of both, in that order.
+        suspicious: the mask that was pointed at.
+    """
+
+    uniform: Ints
+    pointed: Ints
+    keys: tuple[str, ...]
+    suspicious: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What an audit concluded.
+
+    Attributes:
+        evidence: of the check ``audit.rows``.
+        trials, failures: the uniform half, for the source's account.
+        rows: mask over the batch of the rows to quarantine: none when it is clean, the suspicious
+            ones if all that is wrong lies there, else all.
+    """
+
+    evidence: Evidence
+    trials: int
+    failures: int
+    rows: Mask
+
+
+def choose(batch: Sample, suspicious: Mask, lookups: int, seed: int) -> Picks:
+    """Half of the look-ups anywhere, half among the suspicious rows; disjoint, by keyed hash.
+
+    The hash is keyed with ``seed``, which must not be known to whoever sends the batch.
+    """
+    import numpy as np
+
+    n = batch.rows.num_rows
+    keys = batch.rows[KEY].to_pylist()
+    secret = seed.to_bytes(16, "big", signed=True)
+    draw = np.array([_hash(key, secret) for key in keys], dtype=np.uint64)
+    order = np.argsort(draw, kind="stable")
+    pointed = order[suspicious[order]][: lookups // 2]
+    rest = np.ones(n, dtype=bool)
+    rest[pointed] = False
+    # Drawn by a second hash: the rows of the first draw must not be its left-overs.
+    again = np.argsort(np.array([_hash(key, secret + b"again") for key in keys]), kind="stable")
+    uniform = again[rest[again]][: lookups - len(pointed)]
+    chosen = np.concatenate([uniform, pointed]).astype(np.int64)
+    return Picks(uniform, pointed, tuple(keys[i] for i in chosen.tolist()), suspicious)
+
+
+def judge(
+    picks: Picks, batch: Sample, found: pa.Table, reverse: pa.Table, definition: Definition
+) -> Audit:
+    """Compare the looked-up rows with the record, and the record's own draw with the batch.
+
+    A row whose key the record does not know is forged; one that differs in a value is altered; a
+    true record that the batch lacks is missing. Each of the three counts is tested against the
+    share that honest paths differ in, with an exact binomial tail.
+
+    Args:
+        picks: what was looked up.
+        batch: with labels.
+        found: what the record knows of ``picks.keys``.
+        reverse: true records of the batch's time span, at random.
+        definition: for ``shield.max_mismatch``, ``validate.max_quarantined_share``, ``features``.
+    """
+    import numpy as np
+
+    wrong = _wrong(picks, batch, found, definition)
+    u, p = len(picks.uniform), len(picks.pointed)
+    bad_u, bad_p = int(wrong[:u].sum()), int(wrong[u:].sum())
+    missing, asked = _missing(batch, reverse)
+    allowed, lost = definition.shield.max_mismatch, definition.validate_.max_quarantined_share
+    dirty_u = _beyond(bad_u, u, allowed)
+    dirty_p = _beyond(bad_p, p, allowed)
+    dirty_m = _beyond(missing, asked, lost)
+    rows = np.zeros(batch.rows.num_rows, dtype=bool)
+    evidence = _evidence(
+        (bad_u, u), (bad_p, p), (missing, asked), (dirty_u, dirty_p, dirty_m), picks, wrong
+    )
+    elsewhere = wrong[:u] & ~picks.suspicious[picks.uniform]
+    if evidence.verdict is Verdict.BLOCK:
+        confined = dirty_p and not dirty_m and not elsewhere.any()
+        rows = picks.suspicious.copy() if confined else ~rows
+    return Audit(evidence, u, bad_u, rows)
+
+
+def unreachable(error: Exception, rows: int) -> Audit:
+    """An audit that could not be held: nothing is known, so nothing passes."""
+    import numpy as np
+
+    text = f"the source of record did not answer, so the suspicion stands: {error}"
+    evidence = Evidence(CHECK, Verdict.ERROR, text)
+    return Audit(evidence, 0, 0, np.ones(rows, dtype=bool))
+
+
+def _hash(key: str, secret: bytes) -> int:
+    digest = hashlib.blake2b(str(key).encode(), key=secret, digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _wrong(picks: Picks, batch: Sample, found: pa.Table, definition: Definition) -> Mask:
+    """For each look-up, whether the record does not know it or says otherwise."""
+    import numpy as np
+    import pyarrow as pa
+
+    chosen = np.concatenate([picks.uniform, picks.pointed]).astype(np.int64)
+    labels = pa.array(batch.labels[chosen], from_pandas=True)
+    mine = batch.rows.select([KEY, *definition.features]).take(pa.array(chosen))
+    paired = match(mine.append_column(LABEL, labels), found, definition.features)
+    wrong = np.ones(len(chosen), dtype=bool)
+    wrong[paired.positions] = paired.differs
+    return wrong
+
+
+def _missing(batch: Sample, reverse: pa.Table) -> tuple[int, int]:
+    import pyarrow.compute as pc
+
+    if not reverse.num_rows:
+        return 0, 0
+    there = pc.is_in(reverse[KEY], value_set=batch.rows[KEY].combine_chunks())
+    return reverse.num_rows - int(pc.sum(there).as_py() or 0), reverse.num_rows
+
+
+def _beyond(wrong: int, rows: int, allowed: float) -> bool:
+    return wrong >= FEWEST and binomial_sf(wrong, rows, allowed) < ALPHA / 3
+
+
+def _evidence(
+    uniform: tuple[int, int],
+    pointed: tuple[int, int],
+    missing: tuple[int, int],
+    dirty: tuple[bool, bool, bool],
+    picks: Picks,
+    wrong: Mask,
+) -> Evidence:
+    asked = uniform[1] + pointed[1]
+    counts = (
+        f"{uniform[0]} of {uniform[1]} drawn at random and {pointed[0]} of {pointed[1]} suspicious "
+        f"ones are not as the record says; {missing[0]} of {missing[1]} true records are missing"
+    )
+    if asked == 0:
+        return Evidence(CHECK, Verdict.INCONCLUSIVE, "no row could be looked up")
+    verdict = Verdict.BLOCK if any(dirty) else Verdict.PASS
+    said = "dirty" if any(dirty) else "clean"
+    examples = [key for key, bad in zip(picks.keys, wrong.tolist(), strict=True) if bad][:EXAMPLES]
+    details: dict[str, Any] = {"examples": examples} if examples else {}
+    share = (uniform[0] + pointed[0]) / asked
+    return Evidence(
+        CHECK, verdict, f"{asked} rows looked up: {counts}: {said}", share, None, details
+    )
+
+
+def span(batch: Sample) -> tuple[int, int]:
+    """The half-open span of event ticks that the batch covers."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(batch.rows[EVENT]).as_py()
+    return int(ends["min"]), int(ends["max"]) + 1
