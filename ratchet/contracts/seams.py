@@ -180,19 +180,19 @@ class DriftReporter(Protocol):
 class SourceOfRecord(Protocol):
     """Where single rows can be looked up, by a path that no sender of batches can write.
 
-    Both methods give a table with ``_key``, ``_event``, the declared features and ``_label`` (null:
-    not known), typed as in ``trusted``.
+    Both methods give the columns as they stand there, under the definition's names (key, time,
+    features, label); :func:`ratchet.ingest.parse_record` types them as ingest types an object.
     """
 
     def lookup(self, keys: Sequence[str]) -> pa.Table:
         """The true rows of these keys, in any order; a key that is not there is left out.
 
         Raises:
-            StorageError: the source cannot be reached or answers in another form; no evidence.
+            StorageError: the source cannot be reached or lacks a column; no evidence.
         """
 
     def sample(self, start: int, end: int, rows: int, seed: int) -> pa.Table:
-        """At most so many true rows with events in ``[start, end)``, at random.
+        """At most so many true rows with events in the ticks ``[start, end)``, at random.
 
         Raises:
             StorageError: as above.

@@ -24,7 +24,7 @@ from ratchet.ingest.entries import (
 )
 from ratchet.ingest.landed import NEVER
 from ratchet.ingest.objects import new_objects, role_of, seen_content, source_of
-from ratchet.ingest.parse import parse_object
+from ratchet.ingest.parse import parse_object, parse_record
 from ratchet.ingest.values import Kind, Limits, Parsed, Role, RowReject
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "new_objects",
     "object_line",
     "parse_object",
+    "parse_record",
     "payload_json",
     "payload_row",
     "quarantine_lines",

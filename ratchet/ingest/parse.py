@@ -21,6 +21,7 @@ from ratchet.ingest.declared import declared_for
 from ratchet.ingest.formats import decode
 from ratchet.ingest.labels import labels_apart, labels_beside
 from ratchet.ingest.landed import (
+    NEVER,
     Landed,
     Stamps,
     keys_of,
@@ -33,6 +34,7 @@ from ratchet.ingest.landed import (
     ticks_of,
     unsafe_reason,
 )
+from ratchet.ingest.raw import Raw
 from ratchet.ingest.sieve import Sieve
 from ratchet.ingest.values import Limits, Parsed, Role, RowReject, shown
 
@@ -91,6 +93,29 @@ def parse_object(
         raise TooLarge(f"its rows need more memory than there is: {error}") from error
     except (pa.ArrowException, OverflowError) as error:
         raise Unreadable(f"its columns cannot be converted: {shown(str(error), 200)}") from error
+
+
+def parse_record(table: pa.Table, definition: Definition) -> pa.Table:
+    """Rows of a source of record, typed as ingest types a trusted object.
+
+    Args:
+        table: columns under the definition's names, of any Arrow type that ingest reads.
+        definition: the pipeline.
+
+    Raises:
+        Unreadable: a column is missing or of a type that cannot hold what it should; rows that
+            cannot be read are left out, as a record that says nothing.
+    """
+    import numpy as np
+
+    declared = declared_for("trusted", definition)
+    declared.check([*table.column_names])
+    columns = {name: table[name] for name in declared.wanted}
+    raw = Raw(columns, np.arange(table.num_rows), text=True)
+    landed = Landed("record", "record", None, NEVER, "record", definition, raw)
+    found = _parsed(landed, "trusted").rows
+    assert found is not None  # noqa: S101  a trusted object always gives rows
+    return found
 
 
 def _parsed(landed: Landed, role: Role) -> Parsed:
