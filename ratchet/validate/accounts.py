@@ -15,7 +15,12 @@ grows 1/alpha-fold, over any number of windows, is at most alpha (Ville 1939; Ra
   against the allowed one. For every true rate up to the allowed one its expectation is at most 1,
   because it rises with each failure.
 - on the p-values of the comparisons with the control, by the calibrator
-  (1 - p + p ln p) / (p ln(p)^2) (Vovk & Wang 2021), for attacks that alter no row, but add some.
+  (1 - p + p ln p) / (p ln(p)^2) (Vovk & Wang 2021, *E-values: calibration, combination and
+  applications*), for attacks that alter no row, but add some.
+
+Their mean is a valid bet however the two depend on one another. Honest means: each checked row
+differs with a chance of at most the allowed rate whatever happened before, and each p-value is
+valid given the past; errors that come in clumps need a higher allowed rate.
 
 A source can turn bad after a long honest life, and a plain product would first have to win back
 what honesty cost it. So the bet starts anew in each window t with a part 1/((t+1)(t+2)) of the
@@ -31,11 +36,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.lineage import canonical_json
 
 TIMES = (2.0, 4.0, 10.0, 40.0)  # the allowed rate, that a bad source may exceed it
 LARGEST = 0.6  # rate that is bet on
-SMALLEST_P = 1e-300
-CHECK = "account"
+# Tests on large samples have no digits beyond this; and one comparison blocks a batch, but never
+# accuses a source for life.
+SMALLEST_P = 1e-5
+CHECK = "shield.account"
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,19 @@ class Facts:
         trials: rows that were checked against the truth.
         failures: how many of them differed.
         p_value: of the comparison with the control; None where there was none.
+
+    Raises:
+        ValueError: counts or p-value that cannot be. A NaN would silence the account for ever.
     """
 
     trials: int
     failures: int
     p_value: float | None = None
+
+    def __post_init__(self) -> None:
+        valid = self.p_value is None or 0 <= self.p_value <= 1
+        if not (0 <= self.failures <= self.trials and valid):
+            raise ValueError(f"{self}: expected 0 <= failures <= trials and p_value in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,7 @@ class Account:
         windows: how many windows were entered.
         last: index of the newest one; None before the first.
         trials, failures: over all windows.
+        expected: the most failures to expect of an honest source in these trials.
         rates: one bet for each error rate.
         comparisons: the bet on p-values.
     """
@@ -87,6 +104,7 @@ class Account:
     last: int | None = None
     trials: int = 0
     failures: int = 0
+    expected: float = 0.0
     rates: tuple[Bet, ...] = tuple(Bet() for _ in TIMES)
     comparisons: Bet = Bet()
 
@@ -112,6 +130,7 @@ class Account:
             last=window,
             trials=self.trials + facts.trials,
             failures=self.failures + facts.failures,
+            expected=self.expected + facts.trials * allowed,
             rates=rates,
             comparisons=self.comparisons.after(window, part, gain),
         )
@@ -120,9 +139,17 @@ class Account:
     def log_e(self) -> float:
         """Logarithm of the e-value: what 1 staked against the source's honesty is worth now."""
         kept = -math.log(self.windows + 1)  # the part that is not yet staked
-        checked = -math.log(len(self.rates)) + _log_sum([bet.log_s for bet in self.rates])
-        both = _log_add(checked, self.comparisons.log_s) - math.log(2)
+        both = _log_add(self._checked, self.comparisons.log_s) - math.log(2)
         return _log_add(both, kept)
+
+    @property
+    def _checked(self) -> float:
+        return _log_sum([bet.log_s for bet in self.rates]) - math.log(len(self.rates))
+
+    @property
+    def by_comparisons(self) -> bool:
+        """Whether more of the e-value comes from the comparisons than from checked rows."""
+        return self.comparisons.log_s > self._checked
 
     @property
     def since(self) -> int | None:
@@ -132,8 +159,12 @@ class Account:
 
     @property
     def trust(self) -> float:
-        """From 1 (nothing speaks against the source) to 0: 1 / (1 + max(e - 1, 0))."""
-        return 1.0 / (1.0 + max(math.expm1(min(self.log_e, 700.0)), 0.0))
+        """From 0 to 1: 1 / (1 + e), the posterior chance of honesty if both were as likely before.
+
+        One half for a source of which nothing is known; honest windows raise it, each failure
+        lowers it, and at an alarm it is below ``lifetime_alpha``.
+        """
+        return 1.0 / (1.0 + math.exp(min(self.log_e, 700.0)))
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict."""
@@ -146,6 +177,7 @@ class Account:
             "last": self.last,
             "trials": self.trials,
             "failures": self.failures,
+            "expected": self.expected,
             "rates": [bet(b) for b in self.rates],
             "comparisons": bet(self.comparisons),
         }
@@ -162,13 +194,21 @@ class Account:
             value["last"],
             value["trials"],
             value["failures"],
+            value["expected"],
             tuple(bet(b) for b in value["rates"]),
             bet(value["comparisons"]),
         )
 
 
+def account_json(account: Account) -> str:
+    """The account's state as one line of JSON."""
+    return canonical_json(account.as_json())
+
+
 def check_account(source: str, account: Account, alpha: float, since: str = "") -> Evidence:
-    """BLOCK once the e-value reaches 1 / alpha.
+    """BLOCK while the e-value is at or above 1 / alpha.
+
+    What was honest since lowers it again: an alarm must be acted on when it is raised.
 
     Args:
         source: its name.
@@ -179,14 +219,27 @@ def check_account(source: str, account: Account, alpha: float, since: str = "") 
     limit = 1 / alpha
     alarm = account.log_e >= math.log(limit)
     e_value = math.exp(min(account.log_e, 700.0))
-    text = (
-        f"source {source}: {account.failures:,} of {account.trials:,} checked rows differed in "
-        f"{account.windows} windows; e-value {e_value:,.3g} {'>=' if alarm else '<'} {limit:,.0f}"
-    )
+    sign = ">=" if alarm else "<"
+    text = f"source {source}: {_counts(account)}; e-value {_plain(e_value)} {sign} {limit:,.0f}"
     if alarm:
-        text += f": alarm, since {since}" if since else ": alarm"
+        text += ", mostly by the comparisons: alarm" if account.by_comparisons else ": alarm"
+        text += f"; since window {since}" if since else ""
     details = {"trust": round(account.trust, 6), "since": account.since}
     return Evidence(CHECK, Verdict.BLOCK if alarm else Verdict.PASS, text, e_value, limit, details)
+
+
+def _counts(account: Account) -> str:
+    if not account.trials:
+        return f"no row could be checked in {account.windows} windows"
+    share = 100 * account.expected / account.trials
+    return (
+        f"{account.failures:,} of {account.trials:,} checked rows differed in {account.windows} "
+        f"windows, at most {account.expected:,.0f} expected ({share:.3g} %)"
+    )
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if 10 <= value < 1e9 else f"{value:.2g}"
 
 
 def _log_ratio(facts: Facts, rate: float, allowed: float) -> float:
