@@ -32,7 +32,7 @@ from ratchet.contracts.columns import (
 )
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.seams import Append
-from tasks import show
+from tasks import shield, show
 from tasks.cycle import Cycle
 from tasks.decisions import last_decided
 from tasks.drift import reference_of
@@ -115,13 +115,25 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         ),
         *_repeated(copies),
     ]
-    verdict = rules.verdict(evidence)
     rejects = list(conflicting)
-    if verdict.lets_through:
-        workspace.tables.append(Append(LABELS, fresh, _txn(window, "labels")))
+    if rules.verdict(evidence).lets_through:  # else there is nothing left to shield
+        shielded = shield.judge(cycle, window, fresh)
+        evidence += shielded.evidence
     else:
-        worst = max(evidence, key=lambda e: e.verdict.severity)
+        shielded = shield.Judged()
+    verdict = rules.verdict(evidence)
+    good = fresh
+    if not verdict.lets_through:
+        worst = shielded.cause or max(evidence, key=lambda e: e.verdict.severity)
         rejects += core.reject_rows(fresh, "label", worst.check, worst.arithmetic)
+        good = fresh.slice(0, 0)
+    elif shielded.rejected is not None and shielded.cause is not None:
+        cause = shielded.cause
+        good = fresh.filter(~shielded.rejected)
+        bad = fresh.filter(shielded.rejected)
+        rejects += core.reject_rows(bad, "label", cause.check, cause.arithmetic)
+    if good.num_rows:
+        workspace.tables.append(Append(LABELS, good, _txn(window, "labels")))
     _quarantine(cycle, window, rejects, {e.check: e for e in evidence}, "labels")
     if window == cycle.window:
         cycle.labels_in, cycle.labels_quarantined = labels.num_rows, len(rejects)

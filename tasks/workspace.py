@@ -22,6 +22,7 @@ from ratchet.contracts.seams import (
     LandingZone,
     Lease,
     Registry,
+    SourceOfRecord,
     SuiteRunner,
     Tables,
 )
@@ -94,6 +95,13 @@ class Workspace:
         from ratchet.adapters.landing import open_zone
 
         return open_zone(self.definition.source.landing, self.settings)
+
+    @cached_property
+    def record(self) -> SourceOfRecord | None:
+        """Where suspicious rows are looked up; None where the pipeline declares nothing."""
+        from ratchet.adapters.record import open_record
+
+        return open_record(self.definition, self.settings)
 
     @cached_property
     def suites(self) -> SuiteRunner:

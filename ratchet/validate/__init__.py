@@ -5,22 +5,50 @@
 >>> verdict(evidence)                                                           # doctest: +SKIP
 <Verdict.PASS: 'PASS'>
 
+A batch is also compared with a trusted control of the same window (:func:`compare`,
+:func:`look_back`), audited where it looks suspicious (:func:`judge_audit`), and entered into the
+account of its source (:class:`Account`).
+
 A check is a function that returns :class:`~ratchet.contracts.evidence.Evidence`; the verdict is the
 worst of all. Promise: a broken instrument is an ERROR, never a pass; each rejected row knows the
 rule that rejected it; every verdict carries its arithmetic.
 """
 
+from ratchet.validate.accounts import Account, Facts, account_json, check_account
+from ratchet.validate.audit import Audit, Picks, audit_span, choose, judge_audit, unreachable
 from ratchet.validate.columns import check_columns, check_unseen
+from ratchet.validate.control import compare
 from ratchet.validate.labels import check_labels, skill, skill_from_metrics
+from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
+from ratchet.validate.match import Match, match
 from ratchet.validate.rows import RowJudgement, judge_rows, verdict
+from ratchet.validate.sample import Comparison, Sample
 
 __all__ = [
+    "LOOK_BACK",
+    "Account",
+    "Audit",
+    "Comparison",
+    "Facts",
+    "LookBack",
+    "Match",
+    "Picks",
     "RowJudgement",
+    "Sample",
+    "account_json",
+    "audit_span",
+    "check_account",
     "check_columns",
     "check_labels",
     "check_unseen",
+    "choose",
+    "compare",
+    "judge_audit",
     "judge_rows",
+    "look_back",
+    "match",
     "skill",
     "skill_from_metrics",
+    "unreachable",
     "verdict",
 ]

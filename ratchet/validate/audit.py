@@ -1,7 +1,7 @@
 """The audit of a suspicious batch: a few rows are looked up in the source of record.
 
 >>> picks = choose(batch, comparison.suspicious, 100, seed=17)                  # doctest: +SKIP
->>> audit = judge(picks, batch, record.lookup(picks.keys), reverse, definition) # doctest: +SKIP
+>>> audit = judge_audit(picks, batch, found, reverse, definition)               # doctest: +SKIP
 >>> audit.evidence.arithmetic                                                   # doctest: +SKIP
 '100 rows looked up: 0 of 50 drawn at random and 0 of 50 suspicious ones differ; clean'
 
@@ -96,7 +96,7 @@ def choose(batch: Sample, suspicious: Mask, lookups: int, seed: int) -> Picks:
     return Picks(uniform, pointed, tuple(keys[i] for i in chosen.tolist()), suspicious)
 
 
-def judge(
+def judge_audit(
     picks: Picks, batch: Sample, found: pa.Table, reverse: pa.Table, definition: Definition
 ) -> Audit:
     """Compare the looked-up rows with the record, and the record's own draw with the batch.
@@ -199,7 +199,7 @@ def _evidence(
     )
 
 
-def span(batch: Sample) -> tuple[int, int]:
+def audit_span(batch: Sample) -> tuple[int, int]:
     """The half-open span of event ticks that the batch covers."""
     import pyarrow.compute as pc
 

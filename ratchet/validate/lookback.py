@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ratchet.contracts.definition import Definition
 
-WINDOWS = 8  # how far back, the newest included
-SHARE = 0.2  # of shield.alpha, because the same rows are looked at in WINDOWS scans
+LOOK_BACK = 8  # windows: how far back, the newest included
+SHARE = 0.2  # of shield.alpha, because the same rows are looked at in LOOK_BACK scans
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def look_back(
     both = [
         (i, b, c)
         for i, (b, c) in enumerate(zip(batches, controls, strict=True))
-        if c.rows.num_rows >= definition.trusted.min_rows
+        if min(c.rows.num_rows, int(np.isfinite(b.labels).sum())) >= definition.trusted.min_rows
     ]
     if len(both) < 2 or both[-1][0] != len(batches) - 1:
         return None
@@ -129,9 +129,11 @@ def _thin(pool: Pool, part: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    drawn = np.bincount(part[pool.control])
+    drawn = np.bincount(part[pool.control], minlength=int(part.max(initial=0)) + 1)
     total = np.bincount(part, minlength=len(drawn))
-    least = float((drawn / total).min())
+    least = float((drawn / np.maximum(total, 1)).min())
+    if least == 1:
+        return np.ones(pool.rows, dtype=bool)
     keep = np.ones(pool.rows, dtype=bool)
     for k, (m, n) in enumerate(zip(drawn.tolist(), total.tolist(), strict=True)):
         surplus = int((m - least * n) / (1 - least))

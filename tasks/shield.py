@@ -1,0 +1,329 @@
+"""The shield around freshly labelled rows: compared, audited, entered into their source's account.
+
+Labels are what completes a row, so this is where poison is decided: fresh labels are joined with
+the rows they belong to and compared with the trusted rows of the same windows. What is only
+suspicious is looked up in the source of record, where one is declared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ratchet import ingest as core
+from ratchet import validate as rules
+from ratchet.contracts.bundle import predict
+from ratchet.contracts.columns import (
+    ACCEPTED,
+    ACCOUNTS,
+    EVENT,
+    KEY,
+    KNOWN,
+    LABEL,
+    LABELS,
+    OBJECT,
+    SOURCE,
+    TRUSTED,
+    WINDOW,
+    accounts_schema,
+    trusted_schema,
+)
+from ratchet.contracts.evidence import Evidence, Verdict, worst
+from ratchet.contracts.metrics import spread
+from ratchet.contracts.seams import Append
+from ratchet.errors import ObjectError, StorageError
+from tasks.cycle import Cycle
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.clock import Window
+
+MAIN = 0.2  # share of the fresh labels from which a window of events is compared
+EARLIER = 4  # windows before it whose rows say how dense a cell usually is
+SAMPLE = 5000  # of those
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the shield says of the fresh labels.
+
+    Attributes:
+        evidence: on the batch as a whole; where only some rows are bad, that is a WARN here.
+        rejected: mask over the fresh labels of those that go to quarantine.
+        cause: the evidence they go there with; None where none does.
+    """
+
+    evidence: list[Evidence] = field(default_factory=list)
+    rejected: NDArray[np.bool_] | None = None
+    cause: Evidence | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The labelled rows of some windows of events, and the trusted rows of the same ones."""
+
+    sample: rules.Sample
+    control: rules.Sample | None
+    history: rules.Sample | None
+    seed: int
+
+
+def judge(cycle: Cycle, window: Window, fresh: pa.Table) -> Judged:
+    """Judge the labels that became known in ``window`` with the rows they complete."""
+    definition = cycle.workspace.definition
+    span = _span(cycle, fresh)
+    batch = _gather(cycle, window, fresh, span) if span else None
+    if batch is None or span is None:
+        return Judged()
+    compared = rules.compare(
+        batch.sample, batch.control, definition, history=batch.history, seed=batch.seed
+    )
+    evidence = list(compared.evidence)
+    verdict = worst(e.verdict for e in evidence)
+    suspicious, nominated = compared.suspicious, compared.nominated
+    if verdict.lets_through and definition.trusted is not None:
+        back = _look_back(cycle, window, batch, span)
+        if back is not None:
+            evidence.append(back.evidence)
+            verdict = worst((verdict, back.evidence.verdict))
+            if back.nominated:
+                suspicious, nominated = back.suspicious[-1], nominated or back.nominated
+    audit = None
+    if nominated and verdict.lets_through:
+        evidence.append(Evidence("control.suspicion", Verdict.WARN, f"suspicious: {nominated}"))
+        audit = _audit(cycle, batch.sample, suspicious, batch.seed)
+    facts = rules.Facts(
+        compared.matched + (audit.trials if audit else 0),
+        compared.mismatched + (audit.failures if audit else 0),
+        compared.p_value if batch.control is not None else None,
+    )
+    evidence += _account(cycle, window, batch.sample, facts)
+    return _conclude(batch, fresh, evidence, audit)
+
+
+def _conclude(
+    batch: Batch, fresh: pa.Table, evidence: list[Evidence], audit: rules.Audit | None
+) -> Judged:
+    """Reject the whole batch, or just the rows that an audit confined the trouble to."""
+    import numpy as np
+
+    if audit is None:
+        return _all_or_nothing(fresh, evidence)
+    if audit.evidence.verdict is not Verdict.BLOCK or audit.rows.all():
+        return _all_or_nothing(fresh, [*evidence, audit.evidence])
+    keys = batch.sample.rows[KEY].filter(audit.rows)
+    rejected = np.asarray(core.find_keys(fresh[KEY], keys))
+    text = f"{audit.evidence.arithmetic}; all in {int(audit.rows.sum()):,} rows, quarantined alone"
+    said = replace(audit.evidence, verdict=Verdict.WARN, arithmetic=text)
+    return Judged([*evidence, said], rejected, audit.evidence)
+
+
+def _all_or_nothing(fresh: pa.Table, evidence: list[Evidence]) -> Judged:
+    import numpy as np
+
+    if rules.verdict(evidence).lets_through:
+        return Judged(evidence)
+    cause = max(evidence, key=lambda e: e.verdict.severity)
+    return Judged(evidence, np.ones(fresh.num_rows, dtype=bool), cause)
+
+
+def _span(cycle: Cycle, fresh: pa.Table) -> tuple[int, int] | None:
+    """First and last window of events that a good part of the fresh labels belong to."""
+    import numpy as np
+
+    calendar = cycle.workspace.calendar
+    if not fresh.num_rows:
+        return None
+    events = (fresh[EVENT].to_numpy() - calendar.origin) // calendar.length
+    found, counts = np.unique(events, return_counts=True)
+    main = found[counts >= MAIN * fresh.num_rows]
+    main = main if len(main) else found[np.argmax(counts)][None]
+    return int(main.min()), int(main.max())
+
+
+def _gather(cycle: Cycle, window: Window, fresh: pa.Table, span: tuple[int, int]) -> Batch | None:
+    """The rows of the span with every label known by now, and what they are compared with."""
+    rows, labels = _labelled(cycle, window, span, fresh)
+    if not rows.num_rows:
+        return None
+    control = _trusted(cycle, window, span)
+    champion = cycle.champion_bundle
+    sample = rules.Sample(rows, labels, predict(champion, rows) if champion else None)
+    trusted = None
+    if control.num_rows:
+        scores = predict(champion, control) if champion else None
+        trusted = rules.Sample(control, _numbers(control[LABEL]), scores)
+    return Batch(
+        sample, trusted, _history(cycle, window, span), _seed(cycle, window, rows, control)
+    )
+
+
+def _labelled(
+    cycle: Cycle, window: Window, span: tuple[int, int], fresh: pa.Table | None
+) -> tuple[pa.Table, NDArray[np.float64]]:
+    """Accepted rows of a span of events that have a label or should have one, and their labels."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    workspace, definition = cycle.workspace, cycle.workspace.definition
+    known = (span[0], window.index + 1)
+    columns = [KEY, EVENT, SOURCE, OBJECT, *definition.features]
+    rows = _within(cycle, workspace.tables.read(ACCEPTED, columns, known), span)
+    if not rows.num_rows:
+        return rows, np.empty(0)
+    earlier = workspace.tables.read(LABELS, [KEY, LABEL], known)
+    parts = [t.select([KEY, LABEL]) for t in (earlier, fresh) if t is not None and t.num_rows]
+    if not parts:
+        return rows.slice(0, 0), np.empty(0)
+    every = pa.concat_tables(parts)
+    where = pc.index_in(rows[KEY], value_set=every[KEY].combine_chunks())
+    labels = _numbers(every[LABEL].combine_chunks().take(where.combine_chunks()))
+    mature = rows[EVENT].to_numpy() < window.end - definition.label_delay
+    keep = np.isfinite(labels) | mature
+    return rows.filter(pa.array(keep)).combine_chunks(), labels[keep]
+
+
+def _trusted(cycle: Cycle, window: Window, span: tuple[int, int]) -> pa.Table:
+    """The trusted rows of a span of events that were known by the end of the window."""
+    import pyarrow.compute as pc
+
+    features = dict(cycle.workspace.definition.features)
+    if cycle.workspace.definition.trusted is None:
+        return trusted_schema(features).empty_table()
+    known = (span[0], window.index + 1)
+    rows = cycle.workspace.landing_tables.read(TRUSTED, windows=known)
+    rows = _within(cycle, rows, span)
+    if not rows.num_rows:
+        return trusted_schema(features).empty_table()
+    return rows.filter(pc.less(rows[KNOWN], window.end)).combine_chunks()
+
+
+def _within(cycle: Cycle, rows: pa.Table, span: tuple[int, int]) -> pa.Table:
+    import pyarrow.compute as pc
+
+    if not rows.num_rows:
+        return rows
+    calendar = cycle.workspace.calendar
+    start, end = calendar.window(span[0]).start, calendar.window(span[1]).end
+    inside = pc.and_(pc.greater_equal(rows[EVENT], start), pc.less(rows[EVENT], end))
+    return rows.filter(inside).combine_chunks()
+
+
+def _history(cycle: Cycle, window: Window, span: tuple[int, int]) -> rules.Sample | None:
+    """A sample of what was learned from in the windows before."""
+    import pyarrow as pa
+
+    before = (span[0] - EARLIER, span[0] - 1)
+    rows, labels = _labelled(cycle, window, before, None)
+    if not rows.num_rows:
+        return None
+    chosen = spread(rows.num_rows, SAMPLE)
+    rows, labels = rows.take(pa.array(chosen)), labels[chosen]
+    champion = cycle.champion_bundle
+    return rules.Sample(rows, labels, predict(champion, rows) if champion else None)
+
+
+def _look_back(
+    cycle: Cycle, window: Window, batch: Batch, span: tuple[int, int]
+) -> rules.LookBack | None:
+    batches, controls = [], []
+    for index in range(span[0] - rules.LOOK_BACK + 1, span[0]):
+        rows, labels = _labelled(cycle, window, (index, index), None)
+        control = _trusted(cycle, window, (index, index))
+        batches.append(rules.Sample(rows, labels))
+        controls.append(rules.Sample(control, _numbers(control[LABEL])))
+    if batch.control is None:
+        return None
+    return rules.look_back(
+        [*batches, batch.sample],
+        [*controls, batch.control],
+        cycle.workspace.definition,
+        seed=batch.seed,
+    )
+
+
+def _audit(
+    cycle: Cycle, sample: rules.Sample, suspicious: NDArray[np.bool_], seed: int
+) -> rules.Audit | None:
+    """Look rows up; None where the pipeline declares no source of record."""
+    definition, source = cycle.workspace.definition, cycle.workspace.record
+    if source is None or definition.record is None:
+        return None
+    picks = rules.choose(sample, suspicious, definition.record.lookups, seed)
+    start, end = rules.audit_span(sample)
+    try:
+        found = core.parse_record(source.lookup(picks.keys), definition)
+        drawn = source.sample(start, end, definition.record.lookups // 2, seed)
+        reverse = core.parse_record(drawn, definition)
+    except (StorageError, ObjectError) as error:
+        return rules.unreachable(error, sample.rows.num_rows)
+    return rules.judge_audit(picks, sample, found, reverse, definition)
+
+
+def _account(
+    cycle: Cycle, window: Window, sample: rules.Sample, facts: rules.Facts
+) -> list[Evidence]:
+    """Enter the window into the account of its source, and say how the account stands."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not facts.trials and facts.p_value is None:
+        return []
+    workspace, shield = cycle.workspace, cycle.workspace.definition.shield
+    counted = pc.value_counts(sample.rows[SOURCE])
+    source = max(counted.to_pylist(), key=lambda c: (c["counts"], c["values"]))["values"]
+    before = standing(workspace.tables, window.index).get(source, rules.Account())
+    account = before.after(window.index, facts, shield.max_mismatch)
+    since = account.since
+    label = workspace.calendar.label
+    named = label(workspace.calendar.window(since)) if since is not None else ""
+    evidence = rules.check_account(source, account, shield.lifetime_alpha, named)
+    line = {
+        "source": source,
+        WINDOW: window.index,
+        "trials": facts.trials,
+        "failures": facts.failures,
+        "p_value": facts.p_value,
+        "state": rules.account_json(account),
+        "alarm": not evidence.verdict.lets_through,
+        "at": datetime.now(UTC),
+    }
+    rows = pa.Table.from_pylist([line], schema=accounts_schema())
+    workspace.tables.append(Append(ACCOUNTS, rows, f"accounts/{window.index}"))
+    return [evidence]
+
+
+def standing(tables: Any, before: int | None = None) -> dict[str, rules.Account]:
+    """Each source's account as it stood before a window (None: now)."""
+    import json
+
+    found: dict[str, rules.Account] = {}
+    table = tables.read(ACCOUNTS, columns=["source", "state"], windows=(None, before))
+    for line in table.to_pylist():
+        found[line["source"]] = rules.Account.from_json(json.loads(line["state"]))
+    return found
+
+
+def _seed(cycle: Cycle, window: Window, rows: pa.Table, control: pa.Table) -> int:
+    """From what no single sender knows beforehand: the contents of every object concerned."""
+    import pyarrow.compute as pc
+
+    state = hashlib.sha256(f"{cycle.workspace.name}/{window.index}".encode())
+    for table in (rows, control):
+        for digest in sorted(pc.unique(table[OBJECT]).to_pylist()):
+            state.update(digest.encode())
+    return int.from_bytes(state.digest()[:4], "big") >> 1
+
+
+def _numbers(column: Any) -> NDArray[np.float64]:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    filled = pc.fill_null(column, float("nan"))
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.float64)
