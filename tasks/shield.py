@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ratchet import ingest as core
@@ -17,7 +16,6 @@ from ratchet import validate as rules
 from ratchet.contracts.bundle import predict
 from ratchet.contracts.columns import (
     ACCEPTED,
-    ACCOUNTS,
     EVENT,
     KEY,
     KNOWN,
@@ -26,14 +24,12 @@ from ratchet.contracts.columns import (
     OBJECT,
     SOURCE,
     TRUSTED,
-    WINDOW,
-    accounts_schema,
     trusted_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict, worst
 from ratchet.contracts.metrics import spread
-from ratchet.contracts.seams import Append
 from ratchet.errors import ObjectError, StorageError
+from tasks import accounts
 from tasks.cycle import Cycle
 
 if TYPE_CHECKING:
@@ -97,12 +93,7 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table) -> Judged:
     if nominated and verdict.lets_through:
         evidence.append(Evidence("control.suspicion", Verdict.WARN, f"suspicious: {nominated}"))
         audit = _audit(cycle, batch.sample, suspicious, batch.seed)
-    facts = rules.Facts(
-        compared.matched + (audit.trials if audit else 0),
-        compared.mismatched + (audit.failures if audit else 0),
-        compared.p_value if batch.control is not None else None,
-    )
-    evidence += _account(cycle, window, batch.sample, facts)
+    evidence += accounts.enter(cycle.workspace, window, _facts(batch, compared, audit))
     return _conclude(batch, fresh, evidence, audit)
 
 
@@ -159,7 +150,7 @@ def _gather(cycle: Cycle, window: Window, fresh: pa.Table, span: tuple[int, int]
         scores = predict(champion, control) if champion else None
         trusted = rules.Sample(control, _numbers(control[LABEL]), scores)
     return Batch(
-        sample, trusted, _history(cycle, window, span), _seed(cycle, window, rows, control)
+        sample, trusted, _history(cycle, window, span), seed_of(cycle, window, rows, control)
     )
 
 
@@ -266,56 +257,26 @@ def _audit(
     return rules.judge_audit(picks, sample, found, reverse, definition)
 
 
-def _account(
-    cycle: Cycle, window: Window, sample: rules.Sample, facts: rules.Facts
-) -> list[Evidence]:
-    """Enter the window into the account of its source, and say how the account stands."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _facts(
+    batch: Batch, compared: rules.Comparison, audit: rules.Audit | None
+) -> dict[str, rules.Facts]:
+    """What the window showed of each source: rows that were checked against the truth."""
+    import numpy as np
 
-    if not facts.trials and facts.p_value is None:
-        return []
-    workspace, shield = cycle.workspace, cycle.workspace.definition.shield
-    counted = pc.value_counts(sample.rows[SOURCE])
-    source = max(counted.to_pylist(), key=lambda c: (c["counts"], c["values"]))["values"]
-    before = standing(workspace.tables, window.index).get(source, rules.Account())
-    account = before.after(window.index, facts, shield.max_mismatch)
-    since = account.since
-    label = workspace.calendar.label
-    named = label(workspace.calendar.window(since)) if since is not None else ""
-    evidence = rules.check_account(source, account, shield.lifetime_alpha, named)
-    line = {
-        "source": source,
-        WINDOW: window.index,
-        "trials": facts.trials,
-        "failures": facts.failures,
-        "p_value": facts.p_value,
-        "state": rules.account_json(account),
-        "alarm": not evidence.verdict.lets_through,
-        "at": datetime.now(UTC),
-    }
-    rows = pa.Table.from_pylist([line], schema=accounts_schema())
-    workspace.tables.append(Append(ACCOUNTS, rows, f"accounts/{window.index}"))
-    return [evidence]
+    checked, differs = [compared.checked], [compared.differs]
+    if audit is not None:
+        checked, differs = [*checked, audit.checked], [*differs, audit.differs]
+    p_value = compared.p_value if batch.control is not None else None
+    sources = batch.sample.rows[SOURCE]
+    return rules.facts_by_source(sources, np.concatenate(checked), np.concatenate(differs), p_value)
 
 
-def standing(tables: Any, before: int | None = None) -> dict[str, rules.Account]:
-    """Each source's account as it stood before a window (None: now)."""
-    import json
-
-    found: dict[str, rules.Account] = {}
-    table = tables.read(ACCOUNTS, columns=["source", "state"], windows=(None, before))
-    for line in table.to_pylist():
-        found[line["source"]] = rules.Account.from_json(json.loads(line["state"]))
-    return found
-
-
-def _seed(cycle: Cycle, window: Window, rows: pa.Table, control: pa.Table) -> int:
+def seed_of(cycle: Cycle, window: Window, *tables: pa.Table) -> int:
     """From what no single sender knows beforehand: the contents of every object concerned."""
     import pyarrow.compute as pc
 
     state = hashlib.sha256(f"{cycle.workspace.name}/{window.index}".encode())
-    for table in (rows, control):
+    for table in tables:
         for digest in sorted(pc.unique(table[OBJECT]).to_pylist()):
             state.update(digest.encode())
     return int.from_bytes(state.digest()[:4], "big") >> 1

@@ -27,12 +27,13 @@ from ratchet.contracts.columns import (
     OBJECT,
     QUARANTINE,
     ROW,
+    SOURCE,
     WINDOW,
     rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.seams import Append
-from tasks import shield, show
+from tasks import accounts, shield, show
 from tasks.cycle import Cycle
 from tasks.decisions import last_decided
 from tasks.drift import reference_of
@@ -72,9 +73,11 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     judged = rules.judge_rows(
         workspace.suites.run(workspace.suite, _frame(cycle, batch)), batch.num_rows, definition
     )
-    keep = ~judged.rejected
-    kept = batch.filter(keep)
-    evidence = [*judged.evidence, *_repeated(copies), *_columns(cycle, kept)]
+    kept = batch.filter(~judged.rejected)
+    quota = _quota(cycle, window, kept)
+    over = kept.filter(quota.over)
+    kept = kept.filter(~quota.over)
+    evidence = [*judged.evidence, *_repeated(copies), *_columns(cycle, kept), quota.evidence]
     verdict = rules.verdict(evidence)
     if window == cycle.window:
         cycle.rows_in = rows.num_rows
@@ -90,6 +93,7 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
             rejects += core.reject_rows(
                 blocked.filter(mine), "row", check, by_check[check].arithmetic
             )
+        rejects += core.reject_rows(over, "row", quota.evidence.check, quota.evidence.arithmetic)
     elif batch.num_rows:
         worst = max(evidence, key=lambda e: e.verdict.severity)
         rejects += core.reject_rows(batch, "batch", worst.check, worst.arithmetic)
@@ -98,6 +102,14 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
         cycle.accepted = kept.num_rows if verdict.lets_through else 0
         cycle.quarantined = len(rejects)
     return evidence
+
+
+def _quota(cycle: Cycle, window: Window, rows: pa.Table) -> rules.Quota:
+    """The rows that are over what their source may give."""
+    sources = [s for s in rows[SOURCE].unique().to_pylist() if s is not None]
+    trust = accounts.trust(cycle.workspace, sources, window.index) if len(sources) > 1 else {}
+    seed = shield.seed_of(cycle, window, rows)
+    return rules.check_quota(rows, cycle.workspace.definition, trust, seed)
 
 
 def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidence]:

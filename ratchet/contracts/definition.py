@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -29,21 +28,15 @@ from pydantic import (
 )
 
 from ratchet.contracts.clock import Calendar, Clock, ClockKind
+from ratchet.contracts.defence import Part, Record, Share, Shield, Trusted
 from ratchet.errors import DefinitionError
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 FeatureKind = Literal["number", "category"]
 Objective = Literal["binary", "multiclass", "regression"]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, ignored_types=(cached_property,)
-    )
-
-
-class Source(_Part):
+class Source(Part):
     """Where the data land. ``landing`` is a directory or ``s3://bucket/prefix``."""
 
     landing: str = Field(min_length=1)
@@ -57,7 +50,7 @@ class Source(_Part):
     max_cell_chars: int = Field(default=10_000, ge=1, le=1_000_000)
 
 
-class Time(_Part):
+class Time(Part):
     """The event-time column and how it is cut into windows."""
 
     column: str = Field(min_length=1)
@@ -81,7 +74,7 @@ class Time(_Part):
         return value
 
 
-class Label(_Part):
+class Label(Part):
     """What is predicted, and when it can be known.
 
     ``classes`` lists the raw values in order: index 1 is the positive class of a binary label.
@@ -110,7 +103,7 @@ class Label(_Part):
         return self
 
 
-class Validate(_Part):
+class Validate(Part):
     """Which rows may be learned from."""
 
     suite: str = Field(min_length=1)
@@ -122,7 +115,7 @@ class Validate(_Part):
     )
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """One way to train: which history, which weights, which hyperparameters."""
 
     name: str = Field(pattern=NAME)
@@ -138,7 +131,7 @@ class Recipe(_Part):
     max_bin: int = Field(default=256, ge=2, le=4096)
 
 
-class Train(_Part):
+class Train(Part):
     """What holds for every recipe."""
 
     seed: int = Field(default=20130101, ge=0, lt=2**31)
@@ -150,7 +143,7 @@ class Train(_Part):
     max_categories: int = Field(default=1000, ge=2, le=100_000)
 
 
-class Drift(_Part):
+class Drift(Part):
     """When the world is said to have moved. A verdict here warns, it never blocks."""
 
     sample: int = Field(default=5000, ge=100, le=10_000)
@@ -160,7 +153,7 @@ class Drift(_Part):
     )
 
 
-class Gate(_Part):
+class Gate(Part):
     """What a candidate has to show on rows that neither model has seen."""
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
@@ -176,43 +169,7 @@ class Gate(_Part):
     calibration_margin: float = Field(default=0.02, ge=0)
 
 
-class Trusted(_Part):
-    """A random sample of each window by an independent path, or rows that were confirmed.
-
-    ``objects`` is a glob of keys in the landing zone; these objects carry key, time, features and
-    label, and nobody who can write the others may write them.
-    """
-
-    objects: str = Field(min_length=1)
-    min_rows: int = Field(default=100, ge=20)  # fewer in a window are no control: nothing passes
-    keyed: bool = (
-        True  # its rows carry the stream's keys, so that each can be compared with its own
-    )
-
-
-class Record(_Part):
-    """The source of record, in which single rows can be looked up. See docs/how-to/audits.md.
-
-    ``uri`` holds no password; ``RATCHET_RECORD_PASSWORD`` does.
-    """
-
-    uri: str = Field(min_length=1)  # a Parquet path, an SQLAlchemy URL, or https://
-    table: str | None = None  # SQL only
-    lookups: int = Field(default=100, ge=20, le=10_000)  # rows of one audit
-
-
-class Shield(_Part):
-    """How sure the shield must be. Every chance here is of harming clean data, not of missing."""
-
-    alpha: float = Field(default=0.001, gt=0, le=0.05)  # a clean batch is blocked by comparison
-    suspicion: float = Field(default=0.1, gt=0, le=0.5)  # a clean batch is nominated for an audit
-    lifetime_alpha: float = Field(default=0.001, gt=0, le=0.05)  # an honest source is ever accused
-    max_mismatch: float = Field(default=0.005, gt=0, lt=0.5)  # rows that honest paths differ in
-    max_source_share: Share = 1.0  # of a batch that may come from one source
-    displacement: Share = 0.02  # of the best champion's trusted loss: how much may ever be lost
-
-
-class Definition(_Part):
+class Definition(Part):
     """One pipeline. See ``docs/reference/pipeline.md`` for each key."""
 
     name: str = Field(pattern=NAME)

@@ -18,9 +18,11 @@ from ratchet.validate.accounts import Account, Facts, account_json, check_accoun
 from ratchet.validate.audit import Audit, Picks, audit_span, choose, judge_audit, unreachable
 from ratchet.validate.columns import check_columns, check_unseen
 from ratchet.validate.control import compare
+from ratchet.validate.facts import facts_by_source
 from ratchet.validate.labels import check_labels, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.match import Match, match
+from ratchet.validate.quota import Quota, check_quota
 from ratchet.validate.rows import RowJudgement, judge_rows, verdict
 from ratchet.validate.sample import Comparison, Sample
 
@@ -33,6 +35,7 @@ __all__ = [
     "LookBack",
     "Match",
     "Picks",
+    "Quota",
     "RowJudgement",
     "Sample",
     "account_json",
@@ -40,9 +43,11 @@ __all__ = [
     "check_account",
     "check_columns",
     "check_labels",
+    "check_quota",
     "check_unseen",
     "choose",
     "compare",
+    "facts_by_source",
     "judge_audit",
     "judge_rows",
     "look_back",

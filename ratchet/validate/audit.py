@@ -63,14 +63,15 @@ class Audit:
 
     Attributes:
         evidence: of the check ``audit.rows``.
-        trials, failures: the uniform half, for the source's account.
+        checked: positions in the batch of the uniform half, for the accounts of the sources.
+        differs: shape of ``checked``.
         rows: mask over the batch of the rows to quarantine: none when it is clean, the suspicious
             ones if all that is wrong lies there, else all.
     """
 
     evidence: Evidence
-    trials: int
-    failures: int
+    checked: Ints
+    differs: Mask
     rows: Mask
 
 
@@ -130,7 +131,7 @@ def judge_audit(
     if evidence.verdict is Verdict.BLOCK:
         confined = dirty_p and not dirty_m and not elsewhere.any()
         rows = picks.suspicious.copy() if confined else ~rows
-    return Audit(evidence, u, bad_u, rows)
+    return Audit(evidence, picks.uniform, wrong[:u], rows)
 
 
 def unreachable(error: Exception, rows: int) -> Audit:
@@ -139,7 +140,8 @@ def unreachable(error: Exception, rows: int) -> Audit:
 
     text = f"the source of record did not answer, so the suspicion stands: {error}"
     evidence = Evidence(CHECK, Verdict.ERROR, text)
-    return Audit(evidence, 0, 0, np.ones(rows, dtype=bool))
+    nothing = np.zeros(0, dtype=np.int64)
+    return Audit(evidence, nothing, nothing.astype(bool), np.ones(rows, dtype=bool))
 
 
 def _hash(key: str, secret: bytes) -> int:

@@ -88,12 +88,13 @@ def compare(
     import numpy as np
 
     nobody = np.zeros(batch.rows.num_rows, dtype=bool)
+    nowhere, none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
     if definition.trusted is None:
         return _degraded(batch, history, definition, seed)
     if control is None:
         text = "no trusted rows came for these windows: nothing to compare with"
         found = Evidence("control.rows", Verdict.INCONCLUSIVE, text, 0.0)
-        return Comparison((found,), 1.0, 0, 0, nobody)
+        return Comparison((found,), 1.0, nowhere, none, nobody)
     least = definition.trusted.min_rows
     if control.rows.num_rows < least:
         text = (
@@ -102,7 +103,7 @@ def compare(
         )
         rows = float(control.rows.num_rows)
         found = Evidence("control.rows", Verdict.INCONCLUSIVE, text, rows, float(least))
-        return Comparison((found,), 1.0, 0, 0, nobody)
+        return Comparison((found,), 1.0, nowhere, none, nobody)
     keyed = definition.trusted.keyed
     paired = (
         match(_with_labels(batch), _with_labels(control), definition.features) if keyed else None
@@ -253,6 +254,8 @@ def _conclude(
     suspicious: NDArray[np.bool_],
     definition: Definition,
 ) -> Comparison:
+    import numpy as np
+
     shield = definition.shield
     total = sum(SHARES[r.family] for r in results)
     evidence = [_evidence(r, shield.alpha * SHARES[r.family] / total) for r in results]
@@ -264,8 +267,9 @@ def _conclude(
         if first.p < least:
             nominated = f"{first.says} (p {first.p:.2g} < {least:.2g})"
     columns = dict(paired.columns) if paired else {}
-    matched, mismatched = (paired.matched, paired.mismatched) if paired else (0, 0)
-    return Comparison(tuple(evidence), p_value, matched, mismatched, suspicious, nominated, columns)
+    checked = paired.positions if paired else np.zeros(0, dtype=np.int64)
+    differs = paired.differs if paired else np.zeros(0, dtype=bool)
+    return Comparison(tuple(evidence), p_value, checked, differs, suspicious, nominated, columns)
 
 
 def _evidence(result: _Test, alpha: float) -> Evidence:
@@ -289,13 +293,14 @@ def _degraded(
     import numpy as np
 
     nobody = np.zeros(batch.rows.num_rows, dtype=bool)
+    nowhere, none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
     text = "degraded: no trusted source is declared, so poison that follows the rules passes"
     said = Evidence("control.rows", Verdict.WARN, text, 0.0)
     if definition.record is None or history is None:
-        return Comparison((said,), 1.0, 0, 0, nobody)
+        return Comparison((said,), 1.0, nowhere, none, nobody)
     pool = pooled(batch, history, definition, keyed=False)
     if min(int(pool.control.sum()), int((~pool.control).sum())) < tests.FEWEST:
-        return Comparison((said,), 1.0, 0, 0, nobody)
+        return Comparison((said,), 1.0, nowhere, none, nobody)
     results, mask = _by_split(pool, definition, seed)
     first = min(results, key=lambda r: r.p)
     nobody[pool.origin[mask & ~pool.control]] = True
@@ -304,4 +309,4 @@ def _degraded(
         nominated = (
             f"unlike earlier windows, which alone proves nothing: {first.says} (p {first.p:.2g})"
         )
-    return Comparison((said,), 1.0, 0, 0, nobody, nominated)
+    return Comparison((said,), 1.0, nowhere, none, nobody, nominated)

@@ -39,8 +39,8 @@ class Comparison:
         evidence: one for each family of tests; the worst verdict counts.
         p_value: of the whole comparison, corrected for every test in it; 1 where there was nothing
             to compare.
-        matched: rows that both hold.
-        mismatched: of those, how many differ.
+        checked: positions in the batch of the rows that both hold.
+        differs: shape of ``checked``: whether they differ.
         suspicious: shape (rows of the batch,): the rows of the cell or leaf that looks worst.
         nominated: why the batch should be audited; empty when nothing is suspicious.
         columns: column to how many matched rows differ in it.
@@ -48,8 +48,8 @@ class Comparison:
 
     evidence: tuple[Evidence, ...]
     p_value: float
-    matched: int
-    mismatched: int
+    checked: NDArray[np.int64]
+    differs: NDArray[np.bool_]
     suspicious: NDArray[np.bool_]
     nominated: str = ""
     columns: Mapping[str, int] = field(default_factory=dict)
