@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast check bench lock clean
+.PHONY: help setup demo test fast check bench bench-shield lock clean
 
 help:  ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv from requirements.lock (every hash is checked)
 
@@ -41,6 +41,9 @@ check: setup  ## lint, types, layers, lock
 
 bench: setup  ## one cycle against its physical limit
 	$(BIN)/python -m benchmarks.cycle
+
+bench-shield: setup  ## attacks against the shield and its peers, on three streams (half an hour)
+	$(BIN)/python -m benchmarks.shield
 
 lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt

@@ -78,7 +78,8 @@ def scan(pool: Pool) -> Scan:
 
     both = np.concatenate([pool.values, pool.older])
     coded = [codes(both[:, i], kind) for i, kind in enumerate(pool.kinds)]
-    coded.append((_copies(pool), 4))
+    if pool.disjoint:
+        coded.append((_copies(pool), 4))
     outcomes = int(pool.outcome.max()) + 1 if pool.rows else 1
     counter = _Counter(pool, coded, outcomes)
     singles = [counter.count((i,)) for i in range(len(coded))]

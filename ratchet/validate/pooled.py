@@ -51,6 +51,7 @@ class Pool:
         origin: position in the batch, or, for the control's rows, in the control.
         older: shape (earlier rows, features): values of earlier rows, coded alike.
         categories: for each feature the values that its codes stand for; empty for a number.
+        disjoint: whether no row stands on both sides, as keys can tell.
     """
 
     names: tuple[str, ...]
@@ -65,6 +66,7 @@ class Pool:
     origin: Ints
     older: Floats
     categories: tuple[tuple[str, ...], ...]
+    disjoint: bool
 
     @property
     def rows(self) -> int:
@@ -152,6 +154,7 @@ def pooled(
         np.concatenate([theirs, ours]),
         values[len(labels) :],
         categories,
+        keyed,
     )
 
 
