@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from ratchet import gate as core
-from ratchet.contracts.bundle import predict
-from ratchet.contracts.columns import EVENT
-from ratchet.contracts.metrics import summary
+from ratchet.contracts.bundle import Bundle, predict
+from ratchet.contracts.columns import EVENT, KEY, KNOWN, LABEL, TRUSTED
+from ratchet.contracts.metrics import row_losses, summary
+from ratchet.errors import ModelError, NotFound
 from tasks import show
 from tasks.cycle import Cycle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)
@@ -37,5 +43,63 @@ def gate(cycle: Cycle) -> None:
         slices={name: cycle.holdout[name] for name in definition.gate.slices},
     )
     cycle.gate_evidence = core.judge(request, definition)
+    cycle.gate_evidence += core.judge_trusted(_on_trusted(cycle), definition)
     for evidence in cycle.gate_evidence:
         show.log(f"{evidence.check}: {evidence.verdict}: {evidence.arithmetic}")
+
+
+def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:
+    """Candidate, champion and an early champion on the trusted rows of the held-out windows."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    definition = cycle.workspace.definition
+    chosen, holdout = cycle.chosen, cycle.judged_rows()
+    if definition.trusted is None or chosen is None:
+        return None
+    rows = _trusted_rows(cycle)
+    labels = rows[LABEL].to_numpy() if rows.num_rows else np.empty(0)
+    champion, anchor = cycle.champion_bundle, _anchor(cycle)
+    apart = np.ones(holdout.num_rows, dtype=bool)
+    if rows.num_rows:
+        apart = ~pc.is_in(holdout[KEY], value_set=rows[KEY].combine_chunks()).to_numpy()
+    losses = row_losses(definition.label.objective, cycle.holdout_labels, cycle.scores[chosen])
+    return core.TrustedInput(
+        y=labels,
+        candidate=predict(cycle.candidates[chosen], rows) if rows.num_rows else np.empty(0),
+        champion=predict(champion, rows) if champion and rows.num_rows else None,
+        baseline=cycle.baselines[chosen],
+        anchor=predict(anchor, rows) if anchor and rows.num_rows else None,
+        rest=losses[apart],
+        slices={name: rows[name] for name in definition.gate.slices if rows.num_rows},
+    )
+
+
+def _trusted_rows(cycle: Cycle) -> pa.Table:
+    """The trusted rows with a label whose events were held out, known by the end of the window."""
+    import pyarrow.compute as pc
+
+    assert cycle.cut is not None  # noqa: S101  something was held out
+    first = cycle.workspace.calendar.window_of(cycle.cut.holdout_from).index
+    rows = cycle.workspace.landing_tables.read(TRUSTED, windows=(first, cycle.window.index + 1))
+    if not rows.num_rows:
+        return rows
+    inside = pc.and_(
+        pc.and_(
+            pc.greater_equal(rows[EVENT], cycle.cut.holdout_from),
+            pc.less(rows[EVENT], cycle.cut.holdout_before),
+        ),
+        pc.and_(pc.less(rows[KNOWN], cycle.window.end), pc.is_valid(rows[LABEL])),
+    )
+    return rows.filter(inside).combine_chunks()
+
+
+def _anchor(cycle: Cycle) -> Bundle | None:
+    """The earliest champion among the recent decisions; None where that is the champion itself."""
+    served = [d.champion_after for d in cycle.history if d.champion_after is not None]
+    if not served or cycle.champion is None or served[0] == cycle.champion.version:
+        return None
+    try:
+        return cycle.workspace.registry.load(cycle.workspace.name, served[0])
+    except (ModelError, NotFound):
+        return None  # an old version may be gone; the champion is still compared

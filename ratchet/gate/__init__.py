@@ -9,5 +9,6 @@ better, with a confidence bound; nothing missing, broken or undecided ever passe
 """
 
 from ratchet.gate.judge import GateInput, judge
+from ratchet.gate.trusted import TrustedInput, judge_trusted
 
-__all__ = ["GateInput", "judge"]
+__all__ = ["GateInput", "TrustedInput", "judge", "judge_trusted"]

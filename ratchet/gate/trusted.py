@@ -1,0 +1,168 @@
+"""The candidate on trusted rows of the held-out windows, which no sender can touch.
+
+>>> [e.check for e in judge_trusted(None, definition)]                          # doctest: +SKIP
+['gate.trusted']
+
+The holdout comes from the stream: whoever poisons it decides what passes. The trusted rows of the
+same windows are a random sample by an independent path, drawn row by row, so that a mean over them
+has its textbook error whatever the window was like.
+
+Promise: where a trusted source is declared, no candidate passes without having been judged on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.metrics import LOSS_NAME, row_losses, student_quantile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.definition import Definition
+
+    Floats = NDArray[np.float64]
+
+SMALLEST_SLICE = 50
+
+
+@dataclass(frozen=True, eq=False)
+class TrustedInput:
+    """Trusted rows of the held-out windows, and three models' scores of them.
+
+    Attributes:
+        y: shape (rows,): class index or target.
+        candidate: scores as :func:`ratchet.contracts.bundle.predict` gives them.
+        champion: the same of the champion; None when there is none.
+        baseline: the constant score that stands for a champion that is not there.
+        anchor: scores of an early champion; None where there is none but the champion.
+        slices: column to its values, shape (rows,).
+        rest: the candidate's loss on each held-out row of the stream that is not among the trusted
+            ones, shape (rest,).
+    """
+
+    y: Floats
+    candidate: Floats
+    champion: Floats | None
+    baseline: Floats | float
+    anchor: Floats | None
+    rest: Floats
+    slices: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge_trusted(request: TrustedInput | None, definition: Definition) -> list[Evidence]:
+    """``gate.trusted``, and with a champion ``gate.trusted_slices``, ``gate.loss_gap`` and
+    ``gate.displacement``.
+
+    Args:
+        request: None where no trusted source is declared.
+        definition: for ``[trusted]``, ``[shield]`` and ``gate.slice_margin``.
+    """
+    import numpy as np
+
+    if request is None or definition.trusted is None:
+        text = "degraded: no trusted source is declared, judged on the stream's own rows alone"
+        return [Evidence("gate.trusted", Verdict.WARN, text)]
+    rows, least = len(request.y), definition.trusted.min_rows
+    if rows < least:
+        text = f"{rows} trusted rows in the held-out windows, {least} needed"
+        return [Evidence("gate.trusted", Verdict.INCONCLUSIVE, text, float(rows), float(least))]
+    objective = definition.label.objective
+    candidate = row_losses(objective, request.y, request.candidate)
+    before = request.champion
+    if before is None:
+        before = np.broadcast_to(np.asarray(request.baseline, float), request.candidate.shape)
+    champion = row_losses(objective, request.y, before)
+    found = [_overall(champion, candidate, definition), _gap(candidate, request.rest, definition)]
+    if request.champion is not None and definition.gate.slices:
+        found.append(_slices(request.slices, champion, candidate, definition))
+    if request.anchor is not None:
+        anchor = row_losses(objective, request.y, request.anchor)
+        found.append(_displacement(anchor, candidate, definition))
+    return found
+
+
+def _bound(values: Floats, alpha: float) -> tuple[float, float]:
+    """Mean, and the distance of its one-sided bound, by Student's t over the rows."""
+    n = len(values)
+    error = float(values.std(ddof=1)) / math.sqrt(n)
+    return float(values.mean()), student_quantile(1 - alpha, n - 1) * error
+
+
+def _overall(champion: Floats, candidate: Floats, definition: Definition) -> Evidence:
+    gain, half = _bound(champion - candidate, definition.gate.alpha)
+    margin = definition.gate.slice_margin * float(champion.mean())
+    if gain - half >= -margin:
+        verdict, said = Verdict.PASS, f"lower bound {gain - half:.4f} >= -{margin:.4f}"
+    elif gain + half < -margin:
+        verdict, said = Verdict.BLOCK, f"upper bound {gain + half:.4f} < -{margin:.4f}: worse"
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        said = f"lower bound {gain - half:.4f} < -{margin:.4f}: cannot tell"
+    text = (
+        f"{LOSS_NAME[definition.label.objective]} on {len(champion):,} trusted rows "
+        f"{champion.mean():.4f} -> {candidate.mean():.4f}, improvement {gain:.4f}, {said}"
+    )
+    return Evidence("gate.trusted", verdict, text, gain - half, -margin)
+
+
+def _slices(
+    slices: Mapping[str, Any], champion: Floats, candidate: Floats, definition: Definition
+) -> Evidence:
+    """Blocks a slice that is shown to be worse; what 1,000 rows cannot resolve is left to the
+    stream's own rows (``gate.slices``)."""
+    import numpy as np
+
+    groups = []
+    for column in definition.gate.slices:
+        values = np.asarray([str(v) for v in slices[column].to_pylist()])
+        for value in np.unique(values):
+            mine = values == value
+            if mine.sum() >= SMALLEST_SLICE:
+                groups.append((f"{column}={value}", mine))
+    worse = []
+    for name, mine in groups:
+        gain, half = _bound((champion - candidate)[mine], definition.gate.alpha / len(groups))
+        margin = definition.gate.slice_margin * float(champion[mine].mean())
+        if gain + half < -margin:
+            worse.append(f"{name} ({int(mine.sum())} rows): upper bound {gain + half:.4f}")
+    text = f"{len(worse)} of {len(groups)} slices worse on trusted rows, 0 allowed"
+    verdict = Verdict.BLOCK if worse else Verdict.PASS
+    shown = f"{text}: {'; '.join(worse[:3])}" if worse else text
+    return Evidence("gate.trusted_slices", verdict, shown, float(len(worse)), 0.0)
+
+
+def _gap(candidate: Floats, rest: Floats, definition: Definition) -> Evidence:
+    """Trusted rows and the rest of the holdout are one population, unless one was tampered with."""
+    n, m = len(candidate), len(rest)
+    alpha = definition.shield.alpha
+    if m < n / 10:
+        text = f"{m} held-out rows beside the trusted ones: too few to compare losses"
+        return Evidence("gate.loss_gap", Verdict.WARN, text)
+    gap = float(rest.mean() - candidate.mean())
+    error = math.sqrt(float(candidate.var()) / n + float(rest.var()) / m)
+    p = math.erfc(abs(gap) / error / math.sqrt(2)) if error > 0 else 1.0
+    verdict = Verdict.BLOCK if p < alpha else Verdict.PASS
+    text = (
+        f"loss on the stream's held-out rows {rest.mean():.4f}, on trusted rows "
+        f"{candidate.mean():.4f}: p {p:.2g} {'<' if p < alpha else '>='} {alpha:g}"
+    )
+    return Evidence("gate.loss_gap", verdict, text, p, alpha)
+
+
+def _displacement(anchor: Floats, candidate: Floats, definition: Definition) -> Evidence:
+    """Many steps that are each "not worse by more than the margin" must not add up."""
+    lost, half = _bound(candidate - anchor, definition.gate.alpha)
+    budget = definition.shield.displacement * float(anchor.mean())
+    verdict = Verdict.BLOCK if lost - half > budget else Verdict.PASS
+    sign = ">" if verdict is Verdict.BLOCK else "<="
+    text = (
+        f"loss against an early champion {lost:+.4f} on trusted rows, at least {lost - half:.4f} "
+        f"{sign} budget {budget:.4f}"
+    )
+    return Evidence("gate.displacement", verdict, text, lost - half, budget)
