@@ -97,6 +97,48 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table) -> Judged:
     return _conclude(batch, fresh, evidence, audit)
 
 
+def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
+    """Judge rows whose labels came before them, so that no order of delivery gets past the control.
+
+    They are compared with the trusted rows of the same keys; too few of those, and they wait for a
+    person.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    workspace, definition = cycle.workspace, cycle.workspace.definition
+    if definition.trusted is None or not rows.num_rows:
+        return Judged()
+    labels = workspace.tables.read(LABELS, [KEY, LABEL], (None, window.index))
+    if not labels.num_rows:
+        return Judged()
+    where = pc.index_in(rows[KEY], value_set=labels[KEY].combine_chunks()).combine_chunks()
+    late = np.asarray(where.is_valid())
+    if not late.any():
+        return Judged()
+    mine = rows.filter(pa.array(late)).combine_chunks()
+    values = _numbers(labels[LABEL].combine_chunks().take(where.drop_null()))
+    span = _span(cycle, mine)
+    control = _trusted(cycle, window, span) if span else mine.slice(0, 0)
+    if definition.trusted.keyed:
+        control = control.filter(core.find_keys(control[KEY], mine[KEY])).combine_chunks()
+    champion = cycle.champion_bundle
+    sample = rules.Sample(mine, values, predict(champion, mine) if champion else None)
+    trusted = None
+    if control.num_rows:
+        scores = predict(champion, control) if champion else None
+        trusted = rules.Sample(control, _numbers(control[LABEL]), scores)
+    seed = seed_of(cycle, window, mine, control)
+    evidence = list(rules.compare(sample, trusted, definition, seed=seed).evidence)
+    if rules.verdict(evidence).lets_through:
+        return Judged()
+    cause = max(evidence, key=lambda e: e.verdict.severity)
+    text = f"{len(mine):,} rows came after their labels: {cause.arithmetic}"
+    said = Evidence("control.late", Verdict.WARN, f"{text}; quarantined alone", float(len(mine)))
+    return Judged([said], late, replace(cause, check="control.late", arithmetic=text))
+
+
 def _conclude(
     batch: Batch, fresh: pa.Table, evidence: list[Evidence], audit: rules.Audit | None
 ) -> Judged:

@@ -77,7 +77,12 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     quota = _quota(cycle, window, kept)
     over = kept.filter(quota.over)
     kept = kept.filter(~quota.over)
+    late = shield.judge_late(cycle, window, kept)
+    unproven = kept.slice(0, 0)
+    if late.rejected is not None:
+        unproven, kept = kept.filter(late.rejected), kept.filter(~late.rejected)
     evidence = [*judged.evidence, *_repeated(copies), *_columns(cycle, kept), quota.evidence]
+    evidence += late.evidence
     verdict = rules.verdict(evidence)
     if window == cycle.window:
         cycle.rows_in = rows.num_rows
@@ -94,6 +99,8 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
                 blocked.filter(mine), "row", check, by_check[check].arithmetic
             )
         rejects += core.reject_rows(over, "row", quota.evidence.check, quota.evidence.arithmetic)
+        if late.cause is not None:
+            rejects += core.reject_rows(unproven, "row", late.cause.check, late.cause.arithmetic)
     elif batch.num_rows:
         worst = max(evidence, key=lambda e: e.verdict.severity)
         rejects += core.reject_rows(batch, "batch", worst.check, worst.arithmetic)
