@@ -182,7 +182,8 @@ def _agreement(
         return Evidence(name, Verdict.WARN, f"skill is not defined on {n} labels of one value")
     events = labels.column(EVENT).to_numpy()[scored]
     upper = value + _margin(influence, events, definition.gate.alpha)
-    return _judge_skill(value, upper, n, expected, definition.validate_.max_skill_loss)
+    limit = definition.validate_.max_skill_loss
+    return _judge_skill(value, upper, n, expected, limit, definition.trusted is not None)
 
 
 def _margin(influence: Floats, events: Any, alpha: float) -> float:
@@ -198,15 +199,21 @@ def _margin(influence: Floats, events: Any, alpha: float) -> float:
     return student_quantile(1 - alpha, n - 1) * clustered_error(influence, groups)
 
 
-def _judge_skill(value: float, upper: float, n: int, expected: float, max_loss: float) -> Evidence:
+def _judge_skill(
+    value: float, upper: float, n: int, expected: float, max_loss: float, compared: bool
+) -> Evidence:
+    """A concept that collapses looks the same as labels that were turned around. Where a trusted
+    control tells the two apart (``compared``), this only warns."""
     least = (1 - max_loss) * expected
     blocked = upper < least
     sentence = (
         f"champion's skill on {n} new labels {value:.3f}, at most {upper:.3f} "
         f"{'<' if blocked else '>='} {least:.3f} = (1 - {max_loss:g}) x {expected:.3f} so far"
     )
-    if blocked:
+    if blocked and compared:
+        sentence += "; the labels or the world have changed: the trusted control decides which"
+    elif blocked:
         sentence += "; the labels, not the champion, have changed"
     details: dict[str, Any] = {"skill": value, "expected": expected, "rows": n}
-    found = Verdict.BLOCK if blocked else Verdict.PASS
+    found = Verdict.PASS if not blocked else Verdict.WARN if compared else Verdict.BLOCK
     return Evidence("labels.agreement", found, sentence, upper, least, details)

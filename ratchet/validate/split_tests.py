@@ -89,7 +89,7 @@ def classifier_test(pool: Pool, seed: int, threads: int) -> tuple[float, Floats]
     matrix = np.column_stack([pool.values, *extra])
     kinds = [*pool.kinds, *("number" for _ in extra)]
     target = (~pool.control).astype(np.float64)
-    folds = _folds(pool.rows, seed)
+    folds = _folds(pool, seed)
     likeness = np.zeros(pool.rows)
     shift = variance = 0.0
     for k in range(FOLDS):
@@ -115,7 +115,7 @@ def cross_fitted(pool: Pool, seed: int, threads: int, classes: int) -> Floats:
     """
     import numpy as np
 
-    folds = _folds(pool.rows, seed + 1)
+    folds = _folds(pool, seed + 1)
     objective = "regression" if classes == 0 else "binary" if classes == 2 else "multiclass"
     out = np.zeros((pool.rows, classes) if classes > 2 else pool.rows)
     for k in range(FOLDS):
@@ -140,10 +140,16 @@ def _rarer(y: Floats) -> int:
     return min(positive, len(y) - positive)
 
 
-def _folds(rows: int, seed: int) -> NDArray[np.int64]:
+def _folds(pool: Pool, seed: int) -> NDArray[np.int64]:
+    """A fold for each row; identical rows share one, so that no model is asked about a row whose
+    twin it learned (a control without keys may hold rows that the batch holds too)."""
     import numpy as np
 
-    return np.asarray(np.random.default_rng(seed).permutation(rows) % FOLDS, dtype=np.int64)
+    whole = np.ascontiguousarray(np.nan_to_num(pool.values, nan=-1e300))
+    as_bytes = whole.view([("row", f"V{whole.dtype.itemsize * whole.shape[1]}")]).ravel()
+    groups = np.unique(as_bytes, return_inverse=True)[1]
+    folds = np.random.default_rng(seed).permutation(int(groups.max(initial=0)) + 1) % FOLDS
+    return np.asarray(folds[groups], dtype=np.int64)
 
 
 def _matrix(values: Floats, kinds: Any, threads: int, labels: Floats | None = None) -> Any:

@@ -230,6 +230,18 @@ def test_labels_that_do_not_agree_at_all_block():
     assert found.arithmetic.endswith("the labels, not the champion, have changed")
 
 
+def test_with_a_trusted_control_a_collapse_of_skill_only_warns() -> None:
+    """A concept that drifts away looks the same; the control tells the two apart."""
+    rng = np.random.default_rng(5)
+    scores = rng.random(3000)
+    y = (rng.random(3000) < scores).astype(float)
+    compared = DEFINITION.model_copy(update={"trusted": Trusted(objects="trusted/**")})
+    found = agreement(1 - y, scores, definition=compared)
+    assert found.verdict is Verdict.WARN
+    assert "the trusted control decides which" in found.arithmetic
+    assert agreement(1 - y, scores).verdict is Verdict.BLOCK
+
+
 @pytest.mark.parametrize(
     ("expected", "n", "scored", "message"),
     [
