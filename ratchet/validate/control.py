@@ -162,7 +162,7 @@ def _unlabelled(batch: Sample, control: Sample) -> _Test:
     where = pc.index_in(control.rows[KEY], value_set=batch.rows[KEY].combine_chunks())
     found = pc.fill_null(where, -1).to_numpy().astype(np.int64)
     known = np.isfinite(control.labels)
-    there = (found >= 0) & np.isfinite(batch.labels[np.maximum(found, 0)])
+    there = np.append(np.isfinite(batch.labels), False)[found]
     values = control.labels
     if control.scores is not None and control.scores.ndim == 1:
         values = values - control.scores

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BINS = 16  # of a number with many values
 FEW = 64  # values that are told apart one by one
+OFTEN = 16  # rows that make a value worth a code of its own
 TERCILES = 3
 
 
@@ -124,7 +125,7 @@ def pooled(
     if keyed:
         where = pc.index_in(control.rows[KEY], value_set=batch.rows[KEY].combine_chunks())
         found = pc.fill_null(where, -1).to_numpy().astype(np.int64)
-        true &= (found >= 0) & mine[np.maximum(found, 0)]
+        true[true] = _at(mine, found[true])
         mine = mine.copy()
         mine[found[found >= 0]] = False
     ours, theirs = np.flatnonzero(mine), np.flatnonzero(true)
@@ -158,22 +159,35 @@ def pooled(
     )
 
 
+def _at(mask: NDArray[np.bool_], where: Ints) -> NDArray[np.bool_]:
+    """The mask at these positions; False for position -1."""
+    import numpy as np
+
+    return np.append(mask, False)[where]
+
+
 def codes(column: Floats, kind: str) -> tuple[Ints, int]:
     """A column as small integers, 0 for missing, and how many there are.
 
-    Categories and numbers of few values keep each value; other numbers fall into bins of equal
-    mass, and a value that fills a bin by itself has it to itself.
+    Categories and numbers of few values keep each value. Of other numbers the most frequent values
+    keep their own code, because a planted one is repeated; the rest falls into bins of equal mass.
     """
     import numpy as np
 
     out = np.zeros(len(column), dtype=np.int64)
-    known = ~np.isnan(column)
-    values, inverse = np.unique(column[known], return_inverse=True)
+    known = np.flatnonzero(~np.isnan(column))
+    values, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
     if kind == "category" or len(values) <= FEW:
         out[known] = inverse + 1
         return out, len(values) + 1
-    out[known] = equal_mass(column[known], BINS) + 1
-    return out, int(out.max()) + 1
+    order = np.argsort(-counts, kind="stable")[:FEW]
+    frequent = order[counts[order] >= OFTEN]
+    own = np.zeros(len(values), dtype=np.int64)
+    own[frequent] = np.arange(1, len(frequent) + 1)
+    out[known] = own[inverse]
+    rest = known[own[inverse] == 0]
+    out[rest] = equal_mass(column[rest], BINS) + 1 + len(frequent)
+    return out, len(frequent) + BINS + 1
 
 
 def _values(table: pa.Table, definition: Definition) -> tuple[Floats, tuple[tuple[str, ...], ...]]:

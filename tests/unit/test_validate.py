@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratchet.contracts.defence import Trusted
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.seams import ExpectationResult
 from ratchet.validate import (
