@@ -23,6 +23,7 @@ from tasks.ingest import ingest
 from tasks.progress import announce
 from tasks.recover import already_decided, begin, recover
 from tasks.register import register
+from tasks.revoke import answer_alarms
 from tasks.self_train import self_train
 from tasks.validate import validate
 from tasks.workspace import Workspace, open_workspace
@@ -37,6 +38,7 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
     """
     with workspace.lease.hold(f"{socket.gethostname()}:{os.getpid()}"):
         recover(workspace)
+        answer_alarms(workspace)
         if decided := already_decided(workspace, window):
             return decided
         cycle = begin(workspace, window)
@@ -47,6 +49,7 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
             run_stage(drift, cycle)
             run_stage(gate, cycle)
         run_stage(register, cycle)
+        answer_alarms(workspace)
         return cycle.concluded()
 
 

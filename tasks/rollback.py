@@ -31,18 +31,23 @@ def rollback(workspace: Workspace, version: int | None, *, by: str, reason: str)
         raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
     with workspace.lease.hold(f"rollback by {by}"):
         recover(workspace)
-        made = decisions.done(workspace)
-        current = workspace.registry.alias(workspace.name, CHAMPION)
-        if current is None:
-            raise Refused(f"{workspace.name}: there is no champion to roll back from")
-        target = _target(made, current.version, version)
-        prove(workspace, target)
-        decision = _decide(workspace, made[-1], current.version, target, by, reason)
-        write(workspace.tables, decision, "intent", kind="rollback", by=by)
-        workspace.lease.check()
-        workspace.registry.set_alias(workspace.name, CHAMPION, target)
-        write(workspace.tables, decision, "done", kind="rollback", by=by)
-        return decision
+        return put_back(workspace, version, by=by, reason=reason)
+
+
+def put_back(workspace: Workspace, version: int | None, *, by: str, reason: str) -> Decision:
+    """:func:`rollback` for a caller that holds the lease and has recovered."""
+    made = decisions.done(workspace)
+    current = workspace.registry.alias(workspace.name, CHAMPION)
+    if current is None:
+        raise Refused(f"{workspace.name}: there is no champion to roll back from")
+    target = _target(made, current.version, version)
+    prove(workspace, target)
+    decision = _decide(workspace, made[-1], current.version, target, by, reason)
+    write(workspace.tables, decision, "intent", kind="rollback", by=by)
+    workspace.lease.check()
+    workspace.registry.set_alias(workspace.name, CHAMPION, target)
+    write(workspace.tables, decision, "done", kind="rollback", by=by)
+    return decision
 
 
 def prove(workspace: Workspace, version: int) -> None:

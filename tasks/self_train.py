@@ -15,8 +15,18 @@ from prefect.cache_policies import NO_CACHE
 from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
 from ratchet.contracts.bundle import Bundle, predict
-from ratchet.contracts.columns import ACCEPTED, EVENT, KEY, KNOWN, LABEL, LABELS
+from ratchet.contracts.columns import (
+    ACCEPTED,
+    EVENT,
+    KEY,
+    KNOWN,
+    LABEL,
+    LABELS,
+    REVOCATIONS,
+    SOURCE,
+)
 from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.revocation import revoked_since, without_revoked
 from ratchet.errors import NoCandidate
 from tasks import show
 from tasks.cycle import Cycle
@@ -35,6 +45,7 @@ class Evidence:
     cut: core.Cut
     accepted_version: int
     labels_version: int
+    revocations_version: int
 
 
 @task(name="self_train", cache_policy=NO_CACHE, persist_result=False)
@@ -65,8 +76,11 @@ def read_evidence(
     window: Window,
     accepted_version: int | None = None,
     labels_version: int | None = None,
+    revocations_version: int | None = None,
 ) -> Evidence:
     """The rows and labels that were known at the end of ``window``, of these table versions.
+
+    What a revoked source sent is left out.
 
     Raises:
         NoCandidate: nothing was accepted, or no label is mature.
@@ -76,17 +90,23 @@ def read_evidence(
         accepted_version = tables.version(ACCEPTED)
     if labels_version is None:
         labels_version = tables.version(LABELS)
+    if revocations_version is None:
+        revocations_version = tables.version(REVOCATIONS)
     known = (None, window.index + 1)
     columns = [KEY, EVENT, KNOWN, *definition.features]
-    rows = tables.read(ACCEPTED, columns, known, accepted_version)
-    labels = tables.read(LABELS, [KEY, KNOWN, LABEL], known, labels_version)
+    revoked = revoked_since(tables.read(REVOCATIONS, None, known, revocations_version))
+    sender = [SOURCE] if revoked else []  # read only where it matters
+    rows = tables.read(ACCEPTED, [*columns, *sender], known, accepted_version)
+    labels = tables.read(LABELS, [KEY, KNOWN, LABEL, *sender], known, labels_version)
+    if revoked:
+        rows, labels = (without_revoked(table, revoked) for table in (rows, labels))
     if not rows.num_rows or not labels.num_rows:
         raise NoCandidate(
             f"{rows.num_rows:,} accepted rows and {labels.num_rows:,} labels are known so far"
         )
     labelled = core.join_labels(definition, rows, labels, window.end)
     cut = core.split(definition, window.end, labelled.events)
-    return Evidence(labelled, cut, accepted_version, labels_version)
+    return Evidence(labelled, cut, accepted_version, labels_version, revocations_version)
 
 
 def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe: Recipe) -> Bundle:
@@ -103,6 +123,7 @@ def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe:
         labels_version=known.labels_version,
         code_digest=code_digest(),
         parent=cycle.champion.version if cycle.champion else None,
+        revocations_version=known.revocations_version,
     )
 
 

@@ -26,12 +26,14 @@ from ratchet.contracts.columns import (
     LANDED_LABELS,
     OBJECT,
     QUARANTINE,
+    REVOCATIONS,
     ROW,
     SOURCE,
     WINDOW,
     rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.revocation import revoked_mask, revoked_since
 from ratchet.contracts.seams import Append
 from tasks import accounts, shield, show
 from tasks.cycle import Cycle
@@ -69,6 +71,7 @@ def validate(cycle: Cycle) -> None:
 def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     """Judge the rows of one window and write them where they belong."""
     workspace, definition = cycle.workspace, cycle.workspace.definition
+    rows, refused = _from_revoked(cycle, window, rows, "row")
     batch, conflicting, copies = core.dedupe(rows, _earlier(cycle, ACCEPTED, rows))
     judged = rules.judge_rows(
         workspace.suites.run(workspace.suite, _frame(cycle, batch)), batch.num_rows, definition
@@ -85,9 +88,9 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     evidence += late.evidence
     verdict = rules.verdict(evidence)
     if window == cycle.window:
-        cycle.rows_in = rows.num_rows
+        cycle.rows_in = rows.num_rows + len(refused)
         cycle.batch = kept if verdict.lets_through else kept.slice(0, 0)
-    rejects = list(conflicting)
+    rejects = [*refused, *conflicting]
     by_check = {e.check: e for e in evidence}
     if verdict.lets_through:
         workspace.tables.append(Append(ACCEPTED, kept, _txn(window, "accepted")))
@@ -111,6 +114,20 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     return evidence
 
 
+def _from_revoked(
+    cycle: Cycle, window: Window, table: pa.Table, kind: core.Kind
+) -> tuple[pa.Table, list[core.RowReject]]:
+    """What revoked sources still send goes to quarantine unread."""
+    lines = cycle.workspace.tables.read(REVOCATIONS, windows=(None, window.index + 1))
+    revoked = revoked_since(lines)
+    if not revoked or not table.num_rows:
+        return table, []
+    mask = revoked_mask(table, revoked)
+    reason = "its source is revoked; see 'ratchet source list'"
+    rejects = core.reject_rows(table.filter(mask), kind, "source.revoked", reason)
+    return table.filter(~mask).combine_chunks(), list(rejects)
+
+
 def _quota(cycle: Cycle, window: Window, rows: pa.Table) -> rules.Quota:
     """The rows that are over what their source may give."""
     sources = [s for s in rows[SOURCE].unique().to_pylist() if s is not None]
@@ -124,6 +141,7 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
     if not labels.num_rows:
         return []
     workspace, definition = cycle.workspace, cycle.workspace.definition
+    labels, refused = _from_revoked(cycle, window, labels, "label")
     fresh, conflicting, copies = core.dedupe(labels, _earlier(cycle, LABELS, labels))
     evidence = [
         *rules.check_labels(
@@ -134,7 +152,7 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         ),
         *_repeated(copies),
     ]
-    rejects = list(conflicting)
+    rejects = [*refused, *conflicting]
     if rules.verdict(evidence).lets_through:  # else there is nothing left to shield
         shielded = shield.judge(cycle, window, fresh)
         evidence += shielded.evidence
@@ -155,7 +173,8 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         workspace.tables.append(Append(LABELS, good, _txn(window, "labels")))
     _quarantine(cycle, window, rejects, {e.check: e for e in evidence}, "labels")
     if window == cycle.window:
-        cycle.labels_in, cycle.labels_quarantined = labels.num_rows, len(rejects)
+        cycle.labels_in = labels.num_rows + len(refused)
+        cycle.labels_quarantined = len(rejects)
     return evidence
 
 

@@ -58,7 +58,8 @@ def rebuild(workspace: Workspace, bundle: Bundle) -> tuple[str, bytes]:
             f"definition with digest {lineage.definition_digest[:12]} and verify again"
         )
     window = workspace.calendar.parse(lineage.window)
-    known = read_evidence(workspace, window, lineage.accepted_version, lineage.labels_version)
+    versions = (lineage.accepted_version, lineage.labels_version, lineage.revocations_version)
+    known = read_evidence(workspace, window, *versions)
     recipe = Recipe.model_validate(dict(lineage.recipe))
     training = core.training_set(
         core.encode_history(definition, known.labelled, known.cut), definition, recipe

@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": ("ratchet.cli.look", "explain"),
     "report": ("ratchet.cli.look", "report"),
     "quarantine": ("ratchet.cli.quarantine", "quarantine"),
+    "source": ("ratchet.cli.source", "source"),
     "rollback": ("ratchet.cli.models", "rollback"),
     "verify": ("ratchet.cli.models", "verify"),
     "ui": ("ratchet.cli.models", "ui"),

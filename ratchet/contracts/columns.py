@@ -104,21 +104,19 @@ def accounts_schema() -> pa.Schema:
 
 
 def revocations_schema() -> pa.Schema:
-    """Schema of ``revocations``: rows that may not be learned from, named by source and time.
+    """Schema of ``revocations``: what a source sent that may no longer be learned from.
 
-    A row is revoked when its ``_source`` is ``source`` (null: any), its ``_known`` lies in
-    ``[known_from, known_before)`` (null: open), and, where ``object`` is set, its ``_object`` is
-    that. ``_window`` is the first window whose cycle must not learn from it.
+    A row or label is revoked when its ``_source`` is ``source`` and its ``_known`` is at least
+    ``known_from``. ``_window`` is the first window whose cycle honours the line. ``status`` is
+    ``revoked`` or ``restored``; the newest line of a source counts.
     """
     import pyarrow as pa
 
     return pa.schema(
         [
-            ("id", pa.string()),
             ("source", pa.string()),
-            ("object", pa.string()),
+            ("status", pa.string()),
             ("known_from", pa.int64()),
-            ("known_before", pa.int64()),
             pa.field(WINDOW, pa.int32(), nullable=False),
             ("reason", pa.string()),
             ("by", pa.string()),

@@ -51,6 +51,7 @@ class Lineage:
     code_digest: str
     parent: int | None
     model_digest: str = ""
+    revocations_version: int = -1  # of the table that says what may not be learned from
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict."""

@@ -115,13 +115,14 @@ def bundle_of(
     labels_version: int,
     code_digest: str,
     parent: int | None,
+    revocations_version: int = -1,
 ) -> Bundle:
     """The bundle of a trained model: manifest with lineage and gains, model, reference sample.
 
     Args:
         window: the label of the cycle's window.
         as_of: ticks.
-        accepted_version, labels_version: versions of the tables that were read.
+        accepted_version, labels_version, revocations_version: of the tables that were read.
         code_digest: digest of the code that trains.
         parent: the champion's version at this time, or None.
     """
@@ -141,6 +142,7 @@ def bundle_of(
         definition_digest=definition.digest,
         code_digest=code_digest,
         parent=parent,
+        revocations_version=revocations_version,
     )
     manifest = Manifest(
         objective=definition.label.objective,
