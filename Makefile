@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: setup  ## run the loop over real flights, two damaged weeks included (3 minutes)
+demo: setup  ## run the loop over real flights, three damaged weeks included (3 minutes)
 	$(BIN)/ratchet demo
 
 test: setup  ## run every test, with coverage of ratchet/

@@ -1,4 +1,4 @@
-"""What the demo's two damaged weeks suffer: forged flights, and a unit that changed.
+"""What the demo's damaged weeks suffer: forged flights, a changed unit, labels turned around.
 
 >>> rows, forged_labels = poison(week.features, np.random.default_rng(1))     # doctest: +SKIP
 
@@ -56,3 +56,22 @@ def poison(
     labels = forged.select(["flight_id", "scheduled_at"])
     labels = labels.append_column("late", pa.array(np.zeros(count, dtype=np.int8)))
     return pa.concat_tables([rows, forged]), labels
+
+
+def flip(labels: pa.Table, rng: np.random.Generator, share: float = 0.06) -> pa.Table:
+    """The labels with as many turned from late to on time as the other way round.
+
+    The rate of late flights stays, and no rule is broken: balanced label flips, after Biggio,
+    Nelson & Laskov, *Support vector machines under adversarial label noise* (2011).
+
+    Returns:
+        The labels with about ``share`` of them wrong.
+    """
+    import pyarrow as pa
+
+    late = np.array(labels["late"].to_numpy(), dtype=np.int8)
+    count = round(share * len(late) / 2)
+    for side in (np.flatnonzero(late == 0), np.flatnonzero(late == 1)):
+        late[rng.choice(side, count, replace=False)] ^= 1
+    place = labels.column_names.index("late")
+    return labels.set_column(place, labels.schema.field("late"), pa.array(late, pa.int8()))

