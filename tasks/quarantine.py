@@ -110,6 +110,28 @@ def act(workspace: Workspace, entry: str, action: str, *, by: str, reason: str) 
         return len(found)
 
 
+def waiting(workspace: Workspace, check: str, windows: tuple[int, int]) -> dict[str, Any]:
+    """Open entries of labels that one check held back in these windows ``[first, end)``, whole."""
+    table = workspace.tables.read(QUARANTINE, windows=windows)
+    if not table.num_rows:
+        return {}
+    mine = [line for line in table.to_pylist() if line["kind"] == "label"]
+    done = {line["entry"] for line in mine if line["status"] != OPEN}
+    names = dict.fromkeys(x["entry"] for x in mine if x["check"] == check)
+    return {name: _lines(workspace, name) for name in names if name not in done}
+
+
+def release_by_rule(workspace: Workspace, entry: str, lines: pa.Table, reason: str) -> None:
+    """Note that a rule released an entry whose labels the caller has appended."""
+    note = _note(
+        lines.slice(0, 1).to_pylist()[0] | {"window": lines[WINDOW][0].as_py()},
+        "released",
+        "ratchet",
+        reason,
+    )
+    workspace.tables.append(Append(QUARANTINE, note, f"quarantine/{entry}/released"))
+
+
 def _release(workspace: Workspace, entry: str, kind: str) -> None:
     if kind == "object":
         raise Refused(f"{entry}: an object that could not be read has no rows; deliver it again")

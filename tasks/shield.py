@@ -69,8 +69,11 @@ class Batch:
     seed: int
 
 
-def judge(cycle: Cycle, window: Window, fresh: pa.Table) -> Judged:
-    """Judge the labels that became known in ``window`` with the rows they complete."""
+def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, enter: bool = True) -> Judged:
+    """Judge the labels that became known in ``window`` with the rows they complete.
+
+    ``enter`` says whether the account of the source is told, once a window.
+    """
     definition = cycle.workspace.definition
     span = _span(cycle, fresh)
     batch = _gather(cycle, window, fresh, span) if span else None
@@ -93,7 +96,11 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table) -> Judged:
     if nominated and verdict.lets_through:
         evidence.append(Evidence("control.suspicion", Verdict.WARN, f"suspicious: {nominated}"))
         audit = _audit(cycle, batch.sample, suspicious, batch.seed)
-    evidence += accounts.enter(cycle.workspace, window, _facts(batch, compared, audit))
+    clean = rules.verdict(evidence).lets_through
+    if audit is not None:
+        clean &= audit.evidence.verdict.lets_through
+    if enter and clean:  # a blocked batch does no harm; the account is for what gets through
+        evidence += accounts.enter(cycle.workspace, window, _facts(batch, compared, audit))
     return _conclude(batch, fresh, evidence, audit)
 
 

@@ -22,6 +22,9 @@ Their mean is a valid bet however the two depend on one another. Honest means: e
 differs with a chance of at most the allowed rate whatever happened before, and each p-value is
 valid given the past; errors that come in clumps need a higher allowed rate.
 
+Only windows that passed are entered: a batch that was blocked did no harm, and leaving such windows
+out can only lower the e-value.
+
 A source can turn bad after a long honest life, and a plain product would first have to win back
 what honesty cost it. So the bet starts anew in each window t with a part 1/((t+1)(t+2)) of the
 stake (a mixture over change points: Shin, Ramdas & Rinaldo 2023, *E-detectors*). The state has one

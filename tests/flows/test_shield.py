@@ -205,3 +205,40 @@ def test_rows_that_come_after_their_labels_do_not_slip_through(tmp_path):
     assert not [k for k in kept if k.startswith("k1-")]
     entry = quarantine.entries(space, only_open=True)[0]
     assert entry["check"] == "control.late"
+
+
+def test_labels_that_waited_for_trusted_rows_are_released_by_rule(tmp_path):
+    streams.project(tmp_path, 0, DEFENDED)
+    space = streams.quick(streams.workspace(tmp_path))
+    for index in range(5):
+        streams.land_window(tmp_path, index)
+        if index != 2:
+            land_trusted(tmp_path, index)
+    made = list(run_windows(space, windows.undecided(space, None, None)))
+    assert made[3].outcome == "held"
+    land_trusted(tmp_path, 2)
+    streams.land_window(tmp_path, 5)
+    land_trusted(tmp_path, 5)
+    made = list(run_windows(space, windows.undecided(space, None, None)))
+    assert "released" in by_check(made[0])["control.waited"].arithmetic
+    assert quarantine.entries(space, only_open=True) == []
+    assert quarantine.entries(space, only_open=False)[0]["by"] == "ratchet"
+    kept = space.tables.read(LABELS)[KEY].to_pylist()
+    assert len([k for k in kept if k.startswith("k2-")]) == streams.ROWS
+
+
+def test_labels_that_waited_and_prove_poisoned_stay(tmp_path):
+    streams.project(tmp_path, 0, DEFENDED)
+    space = streams.quick(streams.workspace(tmp_path))
+    for index in range(5):
+        bad = flip(streams.window_rows(2), 0.2) if index == 2 else None
+        streams.land_window(tmp_path, index, bad)
+        if index != 2:
+            land_trusted(tmp_path, index)
+    list(run_windows(space, windows.undecided(space, None, None)))
+    land_trusted(tmp_path, 2)
+    streams.land_window(tmp_path, 5)
+    land_trusted(tmp_path, 5)
+    made = list(run_windows(space, windows.undecided(space, None, None)))
+    assert "stays in quarantine" in by_check(made[0])["control.waited"].arithmetic
+    assert len(quarantine.entries(space, only_open=True)) == 1
