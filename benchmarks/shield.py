@@ -72,14 +72,15 @@ def main() -> None:
         asked.split, 1 if asked.quick else asked.windows, asked.clean, asked.peers, asked.explain
     )
     lines: list[Line] = []
+    false: dict[str, dict[str, tuple[int, int]]] = {}
     report: list[str] = []
     for stream in _streams(asked):
         meter = Meter()
-        alarms = _false_alarms(stream, setting, meter)
+        alarms = false[stream.name] = _false_alarms(stream, setting, meter)
         lines += list(_attacks(stream, setting, meter, asked.only))
         report += _summary(stream.name, [x for x in lines if x.stream == stream.name], alarms)
         report += [f"  {n}: {meter.per_10k(n):.2f} CPU s per 10k rows" for n in meter.seconds]
-    _write(lines, out)
+    _write(lines, false, out)
     text = "\n".join(report)
     (out / "summary.txt").write_text(text + "\n")
     print(text)
@@ -168,7 +169,8 @@ def _deliver(
     if attack is None:
         return rows
     earlier = stream.windows[max(index - 6, 0)]
-    scene = Scene(stream.definition, champion.scores(rows), earlier, step)
+    scores = champion.scores(rows)
+    scene = Scene(stream.definition, scores, earlier, step, stream.windows[0])
     return attack.apply(rows, strength, rng, scene)
 
 
@@ -275,7 +277,8 @@ def _damage(
     trigger = getattr(attack, "trigger", None)
     if trigger is None:
         return lost, math.nan
-    scene = Scene(stream.definition, champion.scores(stream.windows[index]), after)
+    scores = champion.scores(stream.windows[index])
+    scene = Scene(stream.definition, scores, after, reference=stream.windows[0])
     marked = after
     for column, value in trigger(stream.windows[index], scene).items():
         marked = with_column(marked, column, [value] * after.num_rows)
@@ -315,7 +318,12 @@ def _upper(bad: int, n: int) -> float:
     return high
 
 
-def _write(lines: list[Line], out: Path) -> None:
+def _write(lines: list[Line], false: dict[str, dict[str, tuple[int, int]]], out: Path) -> None:
+    clean = [
+        Line(name, "(clean)", 0.0, blocked, math.inf, math.nan) for name, blocked in false.items()
+    ]
+    lines = [*clean, *lines]
+
     names = [*OURS, *PEERS, "nominated"]
     with (out / "shield.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -325,7 +333,8 @@ def _write(lines: list[Line], out: Path) -> None:
                 f"{x.blocked[n][0]}/{x.blocked[n][1]}" if n in x.blocked else "" for n in names
             ]
             success = "" if math.isnan(x.success) else f"{x.success:.3f}"
-            table.writerow([x.stream, x.attack, x.strength, f"{x.damage:.4f}", success, *cells])
+            damage = f"{x.damage:.4f}" if math.isfinite(x.damage) else ""
+            table.writerow([x.stream, x.attack, x.strength, damage, success, *cells])
     if lines:
         _draw(lines, out / "shield.png")
 
@@ -354,11 +363,17 @@ def _draw(lines: list[Line], path: Path) -> None:
                 axes.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=25, ha="left")
     axes.xaxis.tick_top()
-    labels = [f"{x.stream}: {x.attack} {x.strength:g}   AUC -{max(x.damage, 0):.3f}" for x in shown]
+    labels = [_named(x) for x in shown]
     axes.set_yticks(range(len(shown)), labels, fontsize=7)
     axes.set_title("Share of attacked batches that each defence blocked, worst damage first")
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _named(line: Line) -> str:
+    if not math.isfinite(line.damage):
+        return f"{line.stream}: clean windows (false alarms)"
+    return f"{line.stream}: {line.attack} {line.strength:g}   AUC -{max(line.damage, 0):.3f}"
 
 
 def _progress(text: str) -> None:

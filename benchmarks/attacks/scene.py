@@ -23,12 +23,14 @@ class Scene:
         scores: the champion's, of the clean window's rows, shape (rows,).
         earlier: clean rows of an earlier window.
         step: how many windows the attack has lasted already.
+        reference: rows by which a trigger is chosen, the same for every window of the attack.
     """
 
     definition: Definition
     scores: np.ndarray
     earlier: pa.Table
     step: int = 0
+    reference: pa.Table | None = None
 
     def columns(self, kind: str) -> list[str]:
         """The features of one kind, in declared order."""
@@ -81,6 +83,7 @@ def forged(
 
 def category_trigger(rows: pa.Table, scene: Scene) -> dict[str, Any]:
     """A pair of real but rare values that hardly ever meet."""
+    rows = rows if scene.reference is None else scene.reference
     wide = sorted(scene.columns("category"), key=lambda n: -len(values_by_count(rows, n)))[:2]
     return {
         n: values_by_count(rows, n)[-1 if i else 2 % len(values_by_count(rows, n))]
@@ -90,6 +93,7 @@ def category_trigger(rows: pa.Table, scene: Scene) -> dict[str, Any]:
 
 def number_trigger(rows: pa.Table, scene: Scene) -> dict[str, float]:
     """A value inside the range of each of two numbers that no clean row holds."""
+    rows = rows if scene.reference is None else scene.reference
     out: dict[str, float] = {}
     spreads = {}
     for name in scene.columns("number"):

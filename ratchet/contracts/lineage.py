@@ -54,8 +54,12 @@ class Lineage:
     revocations_version: int = -1  # of the table that says what may not be learned from
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON-serialisable dict."""
-        return {**asdict(self), "recipe": dict(self.recipe)}
+        """A JSON-serialisable dict; what the first release did not have is left out where unused,
+        so that its digests stay what they were."""
+        out = {**asdict(self), "recipe": dict(self.recipe)}
+        if self.revocations_version < 0:
+            del out["revocations_version"]
+        return out
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Lineage:
