@@ -30,17 +30,17 @@ from ratchet.contracts.columns import (
     ROW,
     SOURCE,
     WINDOW,
-    labels_schema,
     rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.revocation import revoked_mask, revoked_since
 from ratchet.contracts.seams import Append
-from tasks import accounts, quarantine, shield, show
+from tasks import accounts, shield, show
 from tasks.cycle import Cycle
 from tasks.decisions import last_decided
 from tasks.drift import reference_of
 from tasks.ingest import AT_LANDING
+from tasks.labelled import seed_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +64,7 @@ def validate(cycle: Cycle) -> None:
         evidence = judge_rows(cycle, window, _of(rows, window))
         evidence += judge_labels(cycle, window, _of(labels, window))
         if current:
-            cycle.data_evidence = [*evidence, *_judge_again(cycle, window)]
+            cycle.data_evidence = [*evidence, *shield.judge_waiting(cycle, window)]
     _count_refused_at_landing(cycle, span)
     show.log(f"{cycle.label}: {cycle.accepted:,} rows accepted, {cycle.quarantined:,} quarantined")
 
@@ -115,31 +115,6 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     return evidence
 
 
-def _judge_again(cycle: Cycle, window: Window) -> list[Evidence]:
-    """Labels that waited for trusted rows are compared once those have come; clean ones go on."""
-    workspace = cycle.workspace
-    if workspace.definition.trusted is None:
-        return []
-    span = (window.index - rules.LOOK_BACK, window.index)
-    found = []
-    for entry, lines in quarantine.waiting(workspace, "control.rows", span).items():
-        labels = core.rows_from_payload(
-            lines, labels_schema(), known=window.start, window=window.index
-        )
-        judged = shield.judge(cycle, window, labels, enter=False)
-        verdict = rules.verdict(judged.evidence)
-        if verdict is Verdict.INCONCLUSIVE:
-            continue  # still nothing to compare with
-        clean = verdict.lets_through and judged.rejected is None
-        reason = "compared with the trusted rows that came later"
-        text = f"{entry}: {reason}: {'released' if clean else 'it stays in quarantine'}"
-        if clean:
-            workspace.tables.append(Append(LABELS, labels, f"quarantine/{entry}/released"))
-            quarantine.release_by_rule(workspace, entry, lines, reason)
-        found.append(Evidence("control.waited", Verdict.WARN, text, float(labels.num_rows)))
-    return found
-
-
 def _from_revoked(
     cycle: Cycle, window: Window, table: pa.Table, kind: core.Kind
 ) -> tuple[pa.Table, list[core.RowReject]]:
@@ -158,7 +133,7 @@ def _quota(cycle: Cycle, window: Window, rows: pa.Table) -> rules.Quota:
     """The rows that are over what their source may give."""
     sources = [s for s in rows[SOURCE].unique().to_pylist() if s is not None]
     trust = accounts.trust(cycle.workspace, sources, window.index) if len(sources) > 1 else {}
-    seed = shield.seed_of(cycle, window, rows)
+    seed = seed_of(cycle, window, rows)
     return rules.check_quota(rows, cycle.workspace.definition, trust, seed)
 
 

@@ -1,0 +1,162 @@
+"""What the shield looks at: rows with the labels known by now, and the trusted rows beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ratchet import validate as rules
+from ratchet.contracts.bundle import predict
+from ratchet.contracts.columns import (
+    ACCEPTED,
+    EVENT,
+    KEY,
+    KNOWN,
+    LABEL,
+    LABELS,
+    OBJECT,
+    SOURCE,
+    TRUSTED,
+    trusted_schema,
+)
+from ratchet.contracts.metrics import spread
+from tasks.cycle import Cycle
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.clock import Window
+
+MAIN = 0.2  # share of the fresh labels from which a window of events is compared
+EARLIER = 4  # windows before it whose rows say how dense a cell usually is
+SAMPLE = 5000  # of those
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The labelled rows of some windows of events, and the trusted rows of the same ones."""
+
+    sample: rules.Sample
+    control: rules.Sample | None
+    history: rules.Sample | None
+    seed: int
+
+
+def span_of(cycle: Cycle, fresh: pa.Table) -> tuple[int, int] | None:
+    """First and last window of events that a good part of the fresh labels belong to."""
+    import numpy as np
+
+    calendar = cycle.workspace.calendar
+    if not fresh.num_rows:
+        return None
+    events = (fresh[EVENT].to_numpy() - calendar.origin) // calendar.length
+    found, counts = np.unique(events, return_counts=True)
+    main = found[counts >= MAIN * fresh.num_rows]
+    main = main if len(main) else found[np.argmax(counts)][None]
+    return int(main.min()), int(main.max())
+
+
+def gather(cycle: Cycle, window: Window, fresh: pa.Table, span: tuple[int, int]) -> Batch | None:
+    """The rows of the span with every label known by now, and what they are compared with."""
+    rows, labels = labelled(cycle, window, span, fresh)
+    if not rows.num_rows:
+        return None
+    control = trusted_rows(cycle, window, span)
+    champion = cycle.champion_bundle
+    sample = rules.Sample(rows, labels, predict(champion, rows) if champion else None)
+    trusted = None
+    if control.num_rows:
+        scores = predict(champion, control) if champion else None
+        trusted = rules.Sample(control, numbers(control[LABEL]), scores)
+    return Batch(
+        sample, trusted, _history(cycle, window, span), seed_of(cycle, window, rows, control)
+    )
+
+
+def labelled(
+    cycle: Cycle, window: Window, span: tuple[int, int], fresh: pa.Table | None
+) -> tuple[pa.Table, NDArray[np.float64]]:
+    """Accepted rows of a span of events that have a label or should have one, and their labels."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    workspace, definition = cycle.workspace, cycle.workspace.definition
+    known = (span[0], window.index + 1)
+    columns = [KEY, EVENT, SOURCE, OBJECT, *definition.features]
+    rows = _within(cycle, workspace.tables.read(ACCEPTED, columns, known), span)
+    if not rows.num_rows:
+        return rows, np.empty(0)
+    earlier = workspace.tables.read(LABELS, [KEY, LABEL], known)
+    parts = [t.select([KEY, LABEL]) for t in (earlier, fresh) if t is not None and t.num_rows]
+    if not parts:
+        return rows.slice(0, 0), np.empty(0)
+    every = pa.concat_tables(parts)
+    where = pc.index_in(rows[KEY], value_set=every[KEY].combine_chunks())
+    labels = numbers(every[LABEL].combine_chunks().take(where.combine_chunks()))
+    mature = rows[EVENT].to_numpy() < window.end - definition.label_delay
+    keep = np.isfinite(labels) | mature
+    return rows.filter(pa.array(keep)).combine_chunks(), labels[keep]
+
+
+def trusted_rows(cycle: Cycle, window: Window, span: tuple[int, int]) -> pa.Table:
+    """The trusted rows of a span of events that were known by the end of the window."""
+    import pyarrow.compute as pc
+
+    features = dict(cycle.workspace.definition.features)
+    if cycle.workspace.definition.trusted is None:
+        return trusted_schema(features).empty_table()
+    known = (span[0], window.index + 1)
+    rows = cycle.workspace.landing_tables.read(TRUSTED, windows=known)
+    rows = _within(cycle, rows, span)
+    if not rows.num_rows:
+        return trusted_schema(features).empty_table()
+    return rows.filter(pc.less(rows[KNOWN], window.end)).combine_chunks()
+
+
+def _within(cycle: Cycle, rows: pa.Table, span: tuple[int, int]) -> pa.Table:
+    import pyarrow.compute as pc
+
+    if not rows.num_rows:
+        return rows
+    calendar = cycle.workspace.calendar
+    start, end = calendar.window(span[0]).start, calendar.window(span[1]).end
+    inside = pc.and_(pc.greater_equal(rows[EVENT], start), pc.less(rows[EVENT], end))
+    return rows.filter(inside).combine_chunks()
+
+
+def _history(cycle: Cycle, window: Window, span: tuple[int, int]) -> rules.Sample | None:
+    """A sample of what was learned from in the windows before."""
+    import pyarrow as pa
+
+    before = (span[0] - EARLIER, span[0] - 1)
+    rows, labels = labelled(cycle, window, before, None)
+    if not rows.num_rows:
+        return None
+    chosen = spread(rows.num_rows, SAMPLE)
+    rows, labels = rows.take(pa.array(chosen)), labels[chosen]
+    champion = cycle.champion_bundle
+    return rules.Sample(rows, labels, predict(champion, rows) if champion else None)
+
+
+def seed_of(cycle: Cycle, window: Window, *tables: pa.Table) -> int:
+    """From what no single sender knows beforehand: the contents of every object concerned."""
+    import pyarrow.compute as pc
+
+    state = hashlib.sha256(f"{cycle.workspace.name}/{window.index}".encode())
+    for table in tables:
+        for digest in sorted(pc.unique(table[OBJECT]).to_pylist()):
+            state.update(digest.encode())
+    return int.from_bytes(state.digest()[:4], "big") >> 1
+
+
+def numbers(column: Any) -> NDArray[np.float64]:
+    """An Arrow column as floats, null as NaN."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    filled = pc.fill_null(column, float("nan"))
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.float64)
