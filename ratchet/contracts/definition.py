@@ -224,6 +224,11 @@ class Definition(Part):
                 raise ValueError(
                     f"{name}: {{source}} stands for one whole folder, once; found {found}"
                 )
+        if trusted is not None and trusted in ("**", *globs.values()):
+            raise ValueError(
+                f"trusted.objects: {trusted!r} is asked first, so it would take every object of "
+                "the stream; expected a place of its own such as trusted/**"
+            )
 
     def _origin(self) -> int:
         default = self.time.kind == "integer" and "origin" not in self.time.model_fields_set

@@ -73,9 +73,16 @@ def rows_from_payload(
     Raises:
         Refused: a row has no key, no event time, an infinite number, or a value that does not fit
             its column. Such a row cannot be learned from; it has to be sent again, corrected.
+            Or it came in a trusted object: such rows judge what is learned from, they never are.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if pc.any(pc.equal(lines["kind"], "trusted")).as_py():
+        raise Refused(
+            f"{lines['object_key'][0].as_py()!r} is a trusted object, whose rows are never learned "
+            "from; deliver it again, corrected, or discard the entry"
+        )
     rows = [_restored(line, schema) for line in lines.to_pylist()]
     for row in rows:
         row[c.KNOWN] = row[c.KNOWN] if known is None else known
@@ -189,6 +196,7 @@ def quarantine_lines(
 
 def _evidence(kind_check: tuple[str, str], count: int, given: Mapping[str, Evidence]) -> Evidence:
     kind, check = kind_check
+    kind = "trusted row" if kind == "trusted" else kind
     plural = "" if count == 1 else "s"
     default = Evidence(
         f"ingest.{check}", Verdict.BLOCK, f"{count} {kind}{plural} > 0 allowed", count, 0

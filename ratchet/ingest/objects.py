@@ -46,7 +46,8 @@ def role_of(key: str, definition: Definition) -> Role | None:
 def source_of(key: str, role: Role, definition: Definition) -> str | None:
     """Who sent the object: the folder in the place of ``{source}``; None: the glob has no such.
 
-    A sender is known by where the store lets it write, not by what it says of itself.
+    A sender is known by where the store lets it write (permissions on a prefix), not by what it
+    says of itself: no column of an object can name its source.
 
     Raises:
         UnsafeKey: the folder's name is no plain name.
@@ -97,8 +98,9 @@ def new_objects(listed: list[ObjectRef], ledger: pa.Table) -> list[ObjectRef]:
 def seen_content(ledger: pa.Table) -> dict[tuple[str, str], str]:
     """(role, SHA-256) of all content seen before, to the key that brought it first.
 
-    An object whose (role, SHA-256) is in it is a ``duplicate``: a re-sent object or a renamed
-    copy. Add to the dict while taking in new objects, so that two copies in one cycle count once.
+    An object whose (role, SHA-256) is in it is a ``duplicate``: a re-sent object, a renamed copy,
+    or what another source sent before: the rows belong to the source that sent them first. Add to
+    the dict while taking in new objects, so that two copies in one cycle count once.
     """
     seen: dict[tuple[str, str], str] = {}
     for line in _final(ledger, ["role", "sha256", "object_key"]):

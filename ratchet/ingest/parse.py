@@ -11,9 +11,12 @@ invented, and a missing label is never a negative.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ratchet.contracts.columns import KNOWN, LABEL, ROW, WINDOW, rows_schema
+import numpy as np
+
+from ratchet.contracts.columns import EVENT, KNOWN, LABEL, ROW, WINDOW, rows_schema
 from ratchet.contracts.definition import Definition
 from ratchet.errors import TooLarge, Unreadable
 from ratchet.ingest.columns import category, colliding, not_finite, number, unsafe_text
@@ -73,7 +76,9 @@ def parse_object(
         label, the latest of its declared time (``label.known_column``, else event + delay), the
         watermark and the arrival likewise. Labels that come apart and without the time column
         have ``known_column`` minus the delay as their event. A trusted object gives its rows with
-        their labels in one table, known when the label is.
+        their labels in one table, known when the label is; a row whose label is missing is known
+        at its event + delay likewise, for it came in the same file. What is rejected of a trusted
+        object is of kind ``trusted``.
 
     Raises:
         Unreadable: damaged, not UTF-8, of an unknown format, or without the declared columns.
@@ -106,8 +111,6 @@ def parse_record(table: pa.Table, definition: Definition) -> pa.Table:
         Unreadable: a column is missing or of a type that cannot hold what it should; rows that
             cannot be read are left out, as a record that says nothing.
     """
-    import numpy as np
-
     declared = declared_for("trusted", definition)
     declared.check([*table.column_names])
     columns = {name: table[name] for name in declared.wanted}
@@ -132,19 +135,25 @@ def _parsed(landed: Landed, role: Role) -> Parsed:
     if unlabelled:
         notes["unlabelled"] = unlabelled
     if role == "trusted":
-        return Parsed(_labelled(rows, labels), None, _ordered(rejected + more), notes)
+        apart = tuple(replace(reject, kind="trusted") for reject in rejected + more)
+        return Parsed(_labelled(landed, rows, labels), None, _ordered(apart), notes)
     return Parsed(rows, labels, _ordered(rejected + more), notes)
 
 
-def _labelled(rows: pa.Table, labels: pa.Table) -> pa.Table:
-    """Rows with their label (null: none), known when the label is."""
+def _labelled(landed: Landed, rows: pa.Table, labels: pa.Table) -> pa.Table:
+    """Rows with their label (null: none), known when the label is or, without one, would be."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    calendar, delay = landed.definition.calendar, landed.definition.label_delay
     where = pc.index_in(rows[ROW], value_set=labels[ROW].combine_chunks())
-    for name in (KNOWN, WINDOW):
+    mature = known_of(landed, np.asarray(rows[EVENT]) + delay)
+    known = pc.coalesce(labels[KNOWN].take(where), pa.array(mature))
+    windows = (np.asarray(known) - calendar.origin) // calendar.length
+    windows = np.clip(windows, -(2**31), 2**31 - 1).astype(np.int32)
+    for name, values in ((KNOWN, known), (WINDOW, pa.array(windows))):
         place = rows.column_names.index(name)
-        later = pc.coalesce(labels[name].take(where), rows[name])
-        rows = rows.set_column(place, rows.schema.field(name), later)
+        rows = rows.set_column(place, rows.schema.field(name), values)
     return rows.append_column(LABEL, labels[LABEL].take(where))
 
 

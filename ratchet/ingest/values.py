@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Role = Literal["features", "labels", "both", "trusted"]
-Kind = Literal["row", "label", "batch"]
+Kind = Literal["row", "label", "batch", "trusted"]
 MIB = 2**20
 
 
@@ -27,7 +27,8 @@ class RowReject:
     """One row that was blocked, kept whole.
 
     Attributes:
-        kind: ``row``, ``label`` or (for a row of a blocked batch) ``batch``.
+        kind: ``row``, ``label``, (for a row of a blocked batch) ``batch``, or ``trusted`` (a row
+            of a trusted object: nobody can release it into what is learned from).
         check: stable name of the check that failed, such as ``not_finite``.
         reason: the sentence a person reads.
         row: row number inside the object, from 0.

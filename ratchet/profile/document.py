@@ -15,6 +15,25 @@ if TYPE_CHECKING:
     from tomlkit.items import Table
 
 HOLDOUT_ROWS = 1000  # wanted on the gate's side
+DEFENCE = """
+How sure Ratchet can be of what it learns; docs/how-to/defend-a-stream.md says when to use which.
+Take the '#' away from the lines of a section to switch it on.
+
+[trusted]
+objects = "trusted/**"            # key, time, features, label of a random 5 to 15 % of each window
+min_rows = 100                    # fewer in a window are no control: its labels wait
+keyed = true                      # they carry the stream's keys
+
+[record]
+uri = "truth.parquet"             # or sqlite://, postgresql://, https://: to look single rows up
+lookups = 100                     # rows of one audit
+
+[shield]
+alpha = 0.001                     # chance that a clean batch is blocked by comparison
+suspicion = 0.1                   # level at which a batch is nominated for an audit
+max_mismatch = 0.005              # share of rows in which two honest paths may differ
+max_source_share = 1.0            # of a batch that may come from one source
+"""
 _METRIC = {"binary": "AUC", "multiclass": "balanced accuracy", "regression": "R2"}
 
 
@@ -33,7 +52,16 @@ def pipeline_toml(inferred: Inferred) -> str:
         {name: (kind, "") for name, kind in inferred.features.items()},
     )
     _rules(document, inferred)
-    return tomlkit.dumps(document)
+    return tomlkit.dumps(document) + _defence(inferred)
+
+
+def _defence(inferred: Inferred) -> str:
+    """The sections of the defence, commented out: they need what no sample can tell."""
+    lines = DEFENCE.splitlines()
+    if not inferred.key:
+        needs = "[trusted] and [record] need source.key, a column that identifies a row."
+        lines.insert(lines.index("[trusted]") - 1, needs)
+    return "\n".join(f"# {line}".rstrip() if line else "" for line in lines) + "\n"
 
 
 def _table(rows: dict[str, tuple[Any, str]]) -> Table:
