@@ -211,6 +211,8 @@ class Definition(Part):
             raise ValueError("source.known: 'arrival' needs timestamps; an integer column has none")
         if self.trusted is not None and not self.source.key:
             raise ValueError("source.key: trusted rows need a key to be joined by")
+        if self.record is not None and not self.source.key:
+            raise ValueError("source.key: rows are looked up in the record by their key")
         self._globs_can_be_read()
         self._times_can_be_read()
         return self
