@@ -37,7 +37,7 @@ class Trusted(Part):
 
 
 class Record(Part):
-    """The source of record, in which single rows can be looked up. See docs/how-to/audits.md.
+    """The source of record, in which single rows can be looked up. See docs/how-to/defend-a-stream.md.
 
     ``uri`` holds no password; ``RATCHET_RECORD_PASSWORD`` does.
     """
