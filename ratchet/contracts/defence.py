@@ -37,9 +37,9 @@ class Trusted(Part):
 
 
 class Record(Part):
-    """The source of record, in which single rows can be looked up. See docs/how-to/defend-a-stream.md.
+    """The source of record, in which single rows can be looked up.
 
-    ``uri`` holds no password; ``RATCHET_RECORD_PASSWORD`` does.
+    See docs/how-to/defend-a-stream.md. ``uri`` holds no password; ``RATCHET_RECORD_PASSWORD`` does.
     """
 
     uri: str = Field(min_length=1)  # a Parquet path, an SQLAlchemy URL, or https://
