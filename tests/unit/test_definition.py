@@ -13,10 +13,13 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratchet.contracts.definition import Definition, Recipe, load, parse
+from ratchet.contracts.defence import Record, Shield, Trusted
+from ratchet.contracts.definition import Definition, Recipe, Source, load, parse
 from ratchet.errors import DefinitionError
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
+PAGE = PIPELINES.parent / "docs" / "reference" / "pipeline.md"
+LONG = ("max_object_mib", "max_decoded_mib", "max_cell_chars")
 SOUND = """
 name = "tiny"
 
@@ -149,6 +152,23 @@ WRONG: list[tuple[str, Any, tuple[str, ...]]] = [
     ("gate__floor", float("nan"), ("finite", "nan")),
     ("gate__max_calibration_error", 0, ("greater than 0",)),
     ("gate__calibration_margin", -1, ("greater than or equal to 0",)),
+    ("trusted", {}, ("is missing",)),
+    ("trusted", {"objects": ""}, ("at least 1",)),
+    ("trusted", {"objects": "t/**", "min_rows": 19}, ("greater than or equal to 20", "19")),
+    ("trusted", {"objects": "t/**", "keyed": "perhaps"}, ("boolean", "'perhaps'")),
+    ("record", {"uri": ""}, ("at least 1",)),
+    ("record", {"uri": "x.parquet", "lookups": 19}, ("greater than or equal to 20", "19")),
+    ("record", {"uri": "x.parquet", "lookups": 10_001}, ("less than or equal to 10000",)),
+    ("shield__alpha", 0, ("greater than 0",)),
+    ("shield__alpha", 0.06, ("less than or equal to 0.05", "0.06")),
+    ("shield__suspicion", 0, ("greater than 0",)),
+    ("shield__suspicion", 0.6, ("less than or equal to 0.5",)),
+    ("shield__lifetime_alpha", 0, ("greater than 0",)),
+    ("shield__lifetime_alpha", 0.06, ("less than or equal to 0.05",)),
+    ("shield__max_mismatch", 0, ("greater than 0",)),
+    ("shield__max_mismatch", 0.5, ("less than 0.5",)),
+    ("shield__max_source_share", 1.1, ("less than or equal to 1",)),
+    ("shield__displacement", -0.1, ("greater than or equal to 0",)),
 ]
 
 
@@ -206,6 +226,24 @@ def test_an_unknown_key_is_told_which_keys_there_are(path: str, allowed: str) ->
     said = str(caught.value)
     assert f"{path.replace('__', '.')}: no such key, found 'red'; allowed here: " in said
     assert allowed in said
+
+
+SECTIONS = {"trusted": Trusted, "record": Record, "shield": Shield, "source": Source}
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [(s, k) for s, model in SECTIONS.items() for k in model.model_fields]
+)
+def test_the_page_names_every_key_of_the_defence(section: str, key: str) -> None:
+    lines = PAGE.read_text("utf-8").split(f"## `[{section}]`", 1)[1].split("\n## ", 1)[0]
+    (row,) = (line for line in lines.splitlines() if line.startswith(f"| `{key}`"))
+    field = SECTIONS[section].model_fields[key]
+    said = [cell.strip(" `") for cell in row.split("|")]
+    if field.is_required():
+        assert "required" in said
+    elif isinstance(field.default, int | float | str):
+        shown = {f"{field.default}".lower(), f"{field.default:,}" if key in LONG else ""}
+        assert shown & set(said), row
 
 
 def test_every_wrong_key_of_a_file_is_named_at_once() -> None:

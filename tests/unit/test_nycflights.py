@@ -15,10 +15,13 @@ import pytest
 from ratchet.adapters.flights_damage import celsius, poison
 from ratchet.adapters.landing import DirectoryZone
 from ratchet.adapters.nycflights import CELSIUS, FLIPPED, POISONED, Week, land, weeks
+from ratchet.adapters.record import open_record
 from ratchet.contracts.bundle import sha256
+from ratchet.contracts.defence import Record
 from ratchet.contracts.definition import load
 from ratchet.errors import RatchetError
-from ratchet.ingest import parse_object, role_of
+from ratchet.ingest import parse_object, parse_record, role_of
+from ratchet.settings import Settings
 from tests.ingest_kit import tick
 
 DEFINITION = load(Path(__file__).parents[2] / "pipelines" / "flights.toml")
@@ -165,6 +168,66 @@ def test_without_the_package_the_error_names_the_extra(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RatchetError, match=r"pip install 'ratchet-ml\[demo\]'"):
         land(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_trusted_sample_is_random_whole_and_labelled(first: list[Week]) -> None:
+    for week in first:
+        truth = week.features.join(
+            week.labels.select(["flight_id", "late"]), "flight_id", join_type="inner"
+        )
+        truth = truth.select(week.trusted.column_names)
+        drawn = truth.filter(
+            pc.is_in(truth["flight_id"], week.trusted["flight_id"].combine_chunks())
+        )
+        order = [("scheduled_at", "ascending"), ("flight_id", "ascending")]
+        assert drawn.sort_by(order).to_pylist() == week.trusted.to_pylist()
+        share = week.trusted.num_rows / week.labels.num_rows
+        assert share == pytest.approx(0.15, abs=0.02)  # 4.5 sd of a draw of 6,000
+        rates = [np.asarray(t["late"]).mean() for t in (week.trusted, week.labels)]
+        assert rates[0] == pytest.approx(rates[1], abs=0.06)
+
+
+def test_land_counts_the_trusted_rows_and_writes_the_record_if_asked(tmp_path: Path) -> None:
+    zone, record = tmp_path / "landing" / "flights", tmp_path / "landing" / "books" / "all.parquet"
+    without = land(zone, weeks=1)
+    assert not record.exists()
+    one = land(zone, weeks=1, record=record)
+    assert (without.files, one.files, one.written) == (3, 4, 1)
+    assert land(zone, weeks=1, record=record).written == 0
+    assert pq.read_table(zone / "trusted" / "2013-01-08.parquet").num_rows == one.trusted > 500
+    books = pq.read_table(record)
+    assert set(books.column_names) == {*DEFINITION.features, "flight_id", "scheduled_at", "late"}
+    assert books.drop_columns(["late"]).equals(
+        pq.read_table(zone / "features" / "2013-01-01.parquet")
+    )
+    assert books["late"].null_count == one.rows - one.labels
+    record.unlink()
+    assert land(zone, weeks=1, record=record).written == 1
+    objects, _ = DirectoryZone(zone, "landing/flights").list()
+    assert {role_of(o.key, DEFINITION) for o in objects} == {"features", "labels", "trusted"}
+
+
+def test_rows_are_looked_up_in_the_landed_record(tmp_path: Path) -> None:
+    land(tmp_path / "landing" / "flights", weeks=1, record=tmp_path / "books.parquet")
+    definition = DEFINITION.model_copy(update={"record": Record(uri="books.parquet")})
+    books = open_record(definition, Settings(home=tmp_path))
+    assert books is not None
+    found = parse_record(books.lookup(["2013-01-01T10-UA-1545", "nobody"]), definition)
+    assert (found["_key"].to_pylist(), found["_label"].to_pylist()) == (
+        ["2013-01-01T10-UA-1545"],
+        [0],
+    )
+    start, end = (tick(datetime(2013, 1, day, tzinfo=UTC)) for day in (2, 3))
+    drawn = parse_record(books.sample(start, end, 50, seed=1), definition)
+    assert drawn.num_rows == 50
+    assert min(drawn["_event"].to_pylist()) >= start
+    assert max(drawn["_event"].to_pylist()) < end
+
+
+def test_the_record_lies_outside_the_landing_zone(tmp_path: Path) -> None:
+    with pytest.raises(RatchetError, match="expected a place outside"):
+        land(tmp_path, weeks=1, record=tmp_path / "trusted" / ".." / "books.parquet")
     assert list(tmp_path.iterdir()) == []
 
 

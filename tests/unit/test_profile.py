@@ -379,6 +379,26 @@ def test_the_file_is_readable_and_odd_names_survive():
     assert 'sp ace "q"' in parse(text).features
 
 
+@pytest.mark.parametrize("keyed", [False, True])
+def test_the_defence_is_switched_on_by_taking_the_comment_away(keyed):
+    table = stream(**({"id": pa.array([f"r{i}" for i in range(5000)])} if keyed else {}))
+    text = pipeline_toml(infer(table, options(key="id" if keyed else None)))
+    off, sections = text.split("# [trusted]\n")
+    assert parse(text).trusted is None
+    assert parse(text).record is None
+    assert ("need source.key" in text) is not keyed
+    lines = f"# [trusted]\n{sections}".splitlines()
+    on = off + "\n".join(line.removeprefix("# ") for line in lines)
+    if not keyed:
+        with pytest.raises(DefinitionError, match=r"source\.key: trusted rows"):
+            parse(on)
+        return
+    definition = parse(on)
+    assert definition.trusted.objects == "trusted/**"
+    assert definition.record.uri == "truth.parquet"
+    assert definition.shield == parse(text).shield  # what is shown are the defaults
+
+
 @given(st.text(max_size=80))
 def test_any_name_becomes_a_name(text):
     import re
