@@ -75,7 +75,9 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     rows, refused = _from_revoked(cycle, window, rows, "row")
     batch, conflicting, copies = core.dedupe(rows, _earlier(cycle, ACCEPTED, rows))
     judged = rules.judge_rows(
-        workspace.suites.run(workspace.suite, _frame(cycle, batch)), batch.num_rows, definition
+        workspace.suites.run(workspace.suite, rules.suite_frame(batch, definition)),
+        batch.num_rows,
+        definition,
     )
     kept = batch.filter(~judged.rejected)
     quota = _quota(cycle, window, kept)
@@ -222,11 +224,6 @@ def _place(rows: pa.Table) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     return pc.binary_join_element_wise(rows[OBJECT], pc.cast(rows[ROW], pa.string()), "#")
-
-
-def _frame(cycle: Cycle, batch: pa.Table) -> Any:
-    """What the suite sees: the key and the features."""
-    return batch.select([KEY, *cycle.workspace.definition.features]).to_pandas()
 
 
 def _columns(cycle: Cycle, rows: pa.Table) -> list[Evidence]:

@@ -137,6 +137,8 @@ def _rules(suite: Mapping[str, Any]) -> list[_Rule]:
     from ratchet.settings import prepare_environment
 
     prepare_environment()
+    import ratchet.adapters.known_combinations  # noqa: F401  registers the expectation
+
     listed = suite.get("expectations")
     if not isinstance(listed, list) or not listed:
         raise DefinitionError(

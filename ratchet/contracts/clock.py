@@ -17,9 +17,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ratchet.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ClockKind = Literal["timestamp", "integer"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,3 +139,25 @@ class Calendar:
             return
         for index in range(self.window_of(start).index, self.window_of(end - 1).index + 1):
             yield self.window(index)
+
+
+CALENDAR = ("_month", "_weekday", "_hour")
+
+
+def calendar_fields(ticks: pa.Array, zone: str | None) -> dict[str, pa.Array]:
+    """Month (1-12), weekday (1 is Monday) and hour (0-23) of timestamps' ticks, by name.
+
+    A rule of a suite may hold them against what a row says of itself.
+
+    Args:
+        ticks: int64 microseconds since 1970 (UTC), without nulls.
+        zone: IANA name of the zone to count in; None is UTC.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    moments = ticks.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone or "UTC"))
+    month, hour = pc.month(moments), pc.hour(moments)
+    weekday = pc.day_of_week(moments, count_from_zero=False)
+    parts = (month, weekday, hour)
+    return {name: pc.cast(part, pa.float64()) for name, part in zip(CALENDAR, parts, strict=True)}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.columns import KEY
 from ratchet.profile.drift import wanders, window_index
+from ratchet.profile.laws import laws
+from ratchet.profile.rule import rule as _rule
 from ratchet.profile.values import Inferred, column_of, is_whole
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ KNOWN = 0.8  # share of a batch whose categories must be known
 LISTED = 100  # categories that a file still shows readably
 COMPLETE = 0.9  # of a batch that must have a value which was never missing
 MORE_MISSING = 0.2  # of a batch, on top of the emptiest window seen
-PAIRS, PAIR_ROWS = 5, 1000
 
 
 def suite_json(inferred: Inferred, table: pa.Table) -> dict[str, Any]:
@@ -48,15 +49,7 @@ def suite_json(inferred: Inferred, table: pa.Table) -> dict[str, Any]:
         elif name not in inferred.new_values:
             rules += _known(name, column)
         rules += _missing(name, column, inferred)
-    return {"name": inferred.name, "expectations": [*rules, *_pairs(inferred, table)]}
-
-
-def _rule(level: str, kind: str, reason: str, **kwargs: Any) -> dict[str, Any]:
-    return {
-        "type": f"expect_{kind}",
-        "kwargs": kwargs,
-        "meta": {"level": level, "reason": reason},
-    }
+    return {"name": inferred.name, "expectations": [*rules, *laws(inferred, table)]}
 
 
 def _range(name: str, column: pa.ChunkedArray, inferred: Inferred) -> dict[str, Any]:
@@ -137,47 +130,3 @@ def _missing(name: str, column: pa.ChunkedArray, inferred: Inferred) -> list[dic
         return []
     reason = f"Missing in up to {emptiest:.1%} of a window; a fifth more would be a broken feed"
     return [_rule("batch", kind, reason, column=name, mostly=round(1 - allowed, 2))]
-
-
-def _pairs(inferred: Inferred, table: pa.Table) -> list[dict[str, Any]]:
-    """Numbers that share a word of their name, of which one was never below the other."""
-    import itertools
-
-    numbers = [n for n, kind in inferred.features.items() if kind == "number"]
-    found: list[dict[str, Any]] = []
-    for a, b in itertools.permutations(numbers, 2):
-        if len(found) < PAIRS and _words(a) & _words(b) and _never_below(table, a, b):
-            found.append(
-                _rule(
-                    "row",
-                    "column_pair_values_a_to_be_greater_than_b",
-                    f"{a} was never below {b}; else columns were swapped, or one changed its unit",
-                    column_A=a,
-                    column_B=b,
-                    or_equal=True,
-                    ignore_row_if="either_value_is_missing",
-                )
-            )
-    return found
-
-
-def _words(name: str) -> set[str]:
-    import re
-
-    return {w for w in re.split(r"[^a-z]+", name.lower()) if len(w) >= 3}
-
-
-def _never_below(table: pa.Table, a: str, b: str) -> bool:
-    """Whether ``a >= b`` in all of at least 1000 rows, without the ranges being apart anyway."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    x, y = (
-        pc.fill_null(pc.cast(column_of(table, n, "column"), pa.float64()), float("nan")).to_numpy()
-        for n in (a, b)
-    )
-    both = np.isfinite(x) & np.isfinite(y)
-    if both.sum() < PAIR_ROWS or not (x[both] >= y[both]).all():
-        return False
-    return bool((x[both] > y[both]).any() and y[both].max() > x[both].min())

@@ -23,7 +23,7 @@ from ratchet.validate.labels import check_labels, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.match import Match, match
 from ratchet.validate.quota import Quota, check_quota
-from ratchet.validate.rows import RowJudgement, judge_rows, verdict
+from ratchet.validate.rows import RowJudgement, judge_rows, suite_frame, verdict
 from ratchet.validate.sample import Comparison, Sample
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "match",
     "skill",
     "skill_from_metrics",
+    "suite_frame",
     "unreachable",
     "verdict",
 ]

@@ -14,10 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ratchet.contracts.clock import calendar_fields
+from ratchet.contracts.columns import EVENT, KEY
 from ratchet.contracts.evidence import Evidence, Verdict, worst
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ratchet.contracts.definition import Definition
@@ -64,6 +68,21 @@ class RowJudgement:
         found, counts = np.unique(self.first[self.rejected], return_counts=True)
         order = np.argsort(-counts, kind="stable")
         return {self.evidence[found[i]].check: int(counts[i]) for i in order}
+
+
+def suite_frame(rows: pa.Table, definition: Definition) -> pd.DataFrame:
+    """What a suite sees of a batch: key, features, and the calendar's fields of the event time.
+
+    Args:
+        rows: the batch with its system columns.
+        definition: for the features and the clock.
+    """
+    seen = rows.select([KEY, *definition.features])
+    if definition.time.kind == "timestamp":
+        for name, values in calendar_fields(rows[EVENT], definition.time.zone).items():
+            seen = seen.append_column(name, values)
+    frame: pd.DataFrame = seen.to_pandas()
+    return frame
 
 
 def judge_rows(

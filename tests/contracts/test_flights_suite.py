@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ratchet.adapters.expectations import GreatExpectations
 from ratchet.adapters.nycflights import CELSIUS, POISONED, Week, weeks, year
+from ratchet.contracts.columns import EVENT, KEY
 from ratchet.contracts.definition import load
 from ratchet.contracts.evidence import Verdict
-from ratchet.validate import judge_rows, verdict
+from ratchet.validate import judge_rows, suite_frame, verdict
 
 HOME = Path(__file__).parents[2]
 DEFINITION = load(HOME / "pipelines" / "flights.toml")
@@ -22,11 +24,17 @@ SUITE = json.loads((HOME / DEFINITION.validate_.suite).read_text(encoding="utf-8
 
 
 def frame_of(week: Week) -> pd.DataFrame:
-    """What the suite sees of a week: the key and the features."""
-    frame = week.features.to_pandas().rename(columns={"flight_id": "_key"})
+    """What the suite sees of a week."""
     kinds = DEFINITION.features
-    numbers = {n: "float64" for n, kind in kinds.items() if kind == "number"}
-    return frame[["_key", *kinds]].astype(numbers)
+    arrow = {"number": pa.float64(), "category": pa.string()}
+    rows = pa.table(
+        {
+            KEY: week.features["flight_id"],
+            EVENT: week.features["scheduled_at"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()),
+            **{name: week.features[name].cast(arrow[kind]) for name, kind in kinds.items()},
+        }
+    )
+    return suite_frame(rows, DEFINITION)
 
 
 def judge(frame: pd.DataFrame):
