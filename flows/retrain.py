@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
 
 from prefect import flow
 
 from ratchet.contracts.clock import Window
 from ratchet.contracts.lineage import Decision
-from tasks import windows
+from ratchet.contracts.revocation import Reach
+from tasks import decisions, windows
 from tasks.cycle import run_stage
 from tasks.drift import drift
 from tasks.gate import gate
@@ -23,10 +25,18 @@ from tasks.ingest import ingest
 from tasks.progress import announce
 from tasks.recover import already_decided, begin, recover
 from tasks.register import register
-from tasks.revoke import answer_alarms
+from tasks.revoke import Blast, answer_alarms, note_revocation, revocation_key, revoke
 from tasks.self_train import self_train
 from tasks.validate import validate
 from tasks.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was revoked, and the decision about the model that was trained without it."""
+
+    blast: Blast
+    relearned: Decision | None
 
 
 def one_cycle(workspace: Workspace, window: Window) -> Decision:
@@ -38,7 +48,8 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
     """
     with workspace.lease.hold(f"{socket.gethostname()}:{os.getpid()}"):
         recover(workspace)
-        answer_alarms(workspace)
+        for blast in answer_alarms(workspace):
+            relearn(workspace, blast)
         if decided := already_decided(workspace, window):
             return decided
         cycle = begin(workspace, window)
@@ -49,8 +60,43 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
             run_stage(drift, cycle)
             run_stage(gate, cycle)
         run_stage(register, cycle)
-        answer_alarms(workspace)
+        for blast in answer_alarms(workspace):
+            relearn(workspace, blast)
         return cycle.concluded()
+
+
+def take_back(workspace: Workspace, reach: Reach, *, by: str, reason: str) -> Taken:
+    """Revoke a source, a batch or an object, and train without it at once.
+
+    Raises:
+        NotFound: nothing was accepted from such a source or object.
+        Refused: nobody says who or why.
+        LeaseHeld: a run works on this pipeline.
+    """
+    with workspace.lease.hold(f"source revoke by {by}"):
+        recover(workspace)
+        blast = revoke(workspace, reach, by=by, reason=reason)
+        return Taken(blast, relearn(workspace, blast))
+
+
+def relearn(workspace: Workspace, blast: Blast) -> Decision | None:
+    """Train once more as of the newest decided window, without what was revoked, and gate it.
+
+    None where no model learned from it. For a caller that holds the lease. Asked again for the same
+    revocation it gives the decision that was made.
+    """
+    last = decisions.last_decided(workspace)
+    if last is None or not blast.versions:
+        return None
+    window = workspace.calendar.window(last)
+    cycle = begin(workspace, window, again=revocation_key(workspace))
+    if decided := decisions.of_key(workspace, cycle.key):
+        return decided
+    note_revocation(cycle, blast)
+    run_stage(self_train, cycle)
+    run_stage(gate, cycle)
+    run_stage(register, cycle)
+    return cycle.concluded()
 
 
 def run_name() -> str:

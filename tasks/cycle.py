@@ -32,6 +32,7 @@ class Cycle:
 
     workspace: Workspace
     window: Window
+    again: str = ""  # why a decided window is learned from once more; part of the key
     history: list[Decision] = field(default_factory=list)  # done cycles, oldest first
     champion: ModelVersion | None = None
     champion_bundle: Bundle | None = None
@@ -90,7 +91,8 @@ class Cycle:
     @property
     def key(self) -> str:
         """The idempotence key of this cycle."""
-        return self.workspace.key(self.window)
+        key = self.workspace.key(self.window)
+        return f"{key}/{self.again}" if self.again else key
 
     @property
     def label(self) -> str:

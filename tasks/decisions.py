@@ -35,6 +35,13 @@ def decided_keys(workspace: Workspace) -> set[str]:
     return {r["cycle_key"] for r in rows if r["kind"] == "cycle" and r["phase"] == "done"}
 
 
+def of_key(workspace: Workspace, key: str) -> Decision | None:
+    """The decision of one cycle, if it is done."""
+    if key not in decided_keys(workspace):
+        return None
+    return next(d for d in reversed(done(workspace)) if d.cycle_key == key)
+
+
 def done(workspace: Workspace, recent: int | None = None) -> list[Decision]:
     """The decisions of done cycles and rollbacks, oldest first; of the ``recent`` last windows."""
     since = None

@@ -70,9 +70,9 @@ def already_decided(workspace: Workspace, window: Window) -> Decision | None:
     )
 
 
-def begin(workspace: Workspace, window: Window) -> Cycle:
+def begin(workspace: Workspace, window: Window, again: str = "") -> Cycle:
     """A cycle with what earlier ones left: their decisions, and the champion, verified."""
-    cycle = Cycle(workspace, window)
+    cycle = Cycle(workspace, window, again)
     cycle.history = decisions.done(workspace, decisions.RECENT)
     cycle.champion = workspace.registry.alias(workspace.name, "champion")
     if cycle.champion:

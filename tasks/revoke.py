@@ -1,4 +1,4 @@
-"""Takes a source back out: its rows, its labels, and the models that learned from them.
+"""Takes a source, a batch or an object back out: rows, labels, and the models they taught.
 
 The rows stay where they are; a line in ``revocations`` keeps every later training from them. Done
 twice it is done once, so a crash is mended by the same command, or by the next cycle.
@@ -18,22 +18,30 @@ from ratchet.contracts.columns import (
     EVENT,
     KNOWN,
     LABELS,
+    OBJECT,
+    OBJECTS,
     REVOCATIONS,
     SOURCE,
     WINDOW,
     revocations_schema,
 )
+from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Lineage
 from ratchet.contracts.seams import Append
 from ratchet.errors import ModelError, NotFound, Refused
 from ratchet.validate import Account
 from tasks import decisions, show
+from tasks.cycle import Cycle
 from tasks.rollback import prove, put_back
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tasks.workspace import Workspace
 
 CHAMPION = "champion"
+SHOWN = 20  # names in an error
+DIGEST = 8  # digits of a SHA-256 that name an object
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,9 @@ class Blast:
 
     Attributes:
         source: its name.
-        known_from: tick since which it is revoked.
-        since: the same, for a person.
+        object: digest of the one object that is meant; None for whatever it sent.
+        known_from, known_until: ticks between which it is revoked; None for the open end.
+        since: the first of them, for a person.
         rows, labels: accepted ones that are revoked.
         windows: the first and the last window they became known in; empty without any.
         versions: model versions that learned from them.
@@ -53,7 +62,9 @@ class Blast:
     """
 
     source: str
+    object: str | None
     known_from: int
+    known_until: int | None
     since: str
     rows: int
     labels: int
@@ -68,69 +79,109 @@ class Blast:
         return asdict(self)
 
 
-def blast_radius(workspace: Workspace, source: str, known_from: int | None) -> Blast:
-    """What revoking a source would change; nothing is written.
-
-    Args:
-        workspace: the pipeline's.
-        source: as ``_source`` names it.
-        known_from: tick; None for all that it ever sent.
+def blast_radius(workspace: Workspace, reach: core.Reach) -> Blast:
+    """What a revocation would change; nothing is written.
 
     Raises:
-        NotFound: nothing was accepted from such a source.
+        NotFound: nothing was accepted from such a source or object.
     """
-    columns = [SOURCE, EVENT, KNOWN]
-    tables = [workspace.tables.read(name, [*columns, WINDOW]) for name in (ACCEPTED, LABELS)]
-    seen = sorted({s for t in tables if t.num_rows for s in t[SOURCE].unique().to_pylist()})
-    if source not in seen:
-        raise NotFound(f"source {source!r}: nothing was accepted from it; found {seen or 'none'}")
+    columns = [SOURCE, EVENT, KNOWN, OBJECT, WINDOW]
+    read = [workspace.tables.read(name, columns) for name in (ACCEPTED, LABELS)]
+    tables = [t for t in read if t.num_rows]
+    _check_known(tables, reach)
+    masks = [core.revoked_mask(t, [reach]) for t in tables]
+    indices = {
+        index
+        for table, mask in zip(tables, masks, strict=True)
+        for index in table[WINDOW].filter(mask).unique().to_pylist()
+    }
     calendar = workspace.calendar
-    since = calendar.origin if known_from is None else known_from
-    start = -(2**62) if known_from is None else known_from
-    tables = [t for t in tables if t.num_rows]
-    masks = [core.revoked_mask(t, {source: start}) for t in tables]
-    counts = [int(mask.sum()) for mask in masks] + [0]
-    indices = sorted(
-        {
-            i
-            for t, m in zip(tables, masks, strict=True)
-            for i in t[WINDOW].filter(m).unique().to_pylist()
-        }
-    )
-    names = tuple(calendar.label(calendar.window(i)) for i in indices[:1] + indices[1:][-1:])
-    made = [d for d in decisions.done(workspace) if d.lineage and d.champion_after]
-    lineages: dict[int, Lineage] = {}
-    for decision in made:
-        if decision.champion_after != decision.champion_before and decision.lineage:
-            lineages.setdefault(decision.champion_after or 0, decision.lineage)
+    ends = sorted({min(indices), max(indices)}) if indices else []
+    lineages = _lineages(workspace)
+    excluded = {
+        version: core.revoked_now(workspace.tables.read(REVOCATIONS, version=version))
+        for version in {line.revocations_version for line in lineages.values()}
+    }
     parts = [core.Sent.of(table) for table in tables]
-    tainted = core.tainted_versions(lineages, parts, {source: start})
+    tainted = core.tainted_versions(lineages, parts, [reach], excluded)
     champion = workspace.registry.alias(workspace.name, CHAMPION)
     before = champion.version if champion else None
     restored, note = _clean(workspace, lineages, tainted, before)
+    since = calendar.origin if reach.known_from == core.ALWAYS else reach.known_from
+    counts = [int(mask.sum()) for mask in masks] + [0]
     return Blast(
-        source, start, calendar.clock.show(since), counts[0], counts[1], names,
-        tuple(sorted(tainted)), before, restored, note,
-    )  # fmt: skip
+        source=reach.source,
+        object=reach.object,
+        known_from=reach.known_from,
+        known_until=reach.known_until,
+        since=calendar.clock.show(since),
+        rows=counts[0],
+        labels=counts[1],
+        windows=tuple(calendar.label(calendar.window(i)) for i in ends),
+        versions=tuple(sorted(tainted)),
+        champion=before,
+        restored=restored,
+        note=note,
+    )
 
 
-def revoke(
-    workspace: Workspace, source: str, known_from: int | None, *, by: str, reason: str
-) -> Blast:
-    """Revoke what a source sent, and put the newest champion back that never learned from it.
+def object_named(workspace: Workspace, name: str) -> core.Reach:
+    """One object that landed, by its key (the newest of that key) or the start of its SHA-256.
 
     Raises:
-        NotFound: nothing was accepted from such a source.
+        NotFound: no such object, or the digest's start fits several.
+    """
+    columns = ["source", "object_key", "sha256", "status"]
+    lines = workspace.landing_tables.read(OBJECTS, columns).to_pylist()
+    landed = [line for line in lines if line["status"] == "landed"]
+    found = [line for line in landed if line["object_key"] == name][-1:]
+    if not found and len(name) >= DIGEST:
+        found = [line for line in landed if line["sha256"].startswith(name.lower())]
+    if len(found) != 1:
+        raise NotFound(
+            f"object {name!r}: expected one object that landed, by its key or at least {DIGEST} "
+            f"digits of its SHA-256; found {len(found)} of {len(landed)}"
+        )
+    return core.Reach(found[0]["source"], object=found[0]["sha256"])
+
+
+def _check_known(tables: list[pa.Table], reach: core.Reach) -> None:
+    column = SOURCE if reach.object is None else OBJECT
+    wanted = reach.source if reach.object is None else reach.object
+    seen = sorted({s for t in tables for s in t[column].unique().to_pylist()})
+    if wanted not in seen:
+        shown = f"{seen[:SHOWN] or 'none'}{' ...' if seen[SHOWN:] else ''}"
+        kind = "source" if reach.object is None else "object"
+        raise NotFound(f"{kind} {wanted!r}: nothing was accepted from it; found {shown}")
+
+
+def _lineages(workspace: Workspace) -> dict[int, Lineage]:
+    """Every version that ever became champion, and what it was made of."""
+    found: dict[int, Lineage] = {}
+    for decision in decisions.done(workspace):
+        version = decision.champion_after
+        if version is not None and version != decision.champion_before and decision.lineage:
+            found.setdefault(version, decision.lineage)
+    return found
+
+
+def revoke(workspace: Workspace, reach: core.Reach, *, by: str, reason: str) -> Blast:
+    """Revoke what was sent, and put the newest champion back that never learned from it.
+
+    For a caller that holds the lease and has recovered.
+
+    Raises:
+        NotFound: nothing was accepted from such a source or object.
         Refused: nobody says who or why.
-        LeaseHeld: a run works on this pipeline.
     """
     if not by.strip() or not reason.strip():
         raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
-    from tasks.recover import recover
-
-    with workspace.lease.hold(f"source revoke by {by}"):
-        recover(workspace)
-        return _revoke(workspace, source, known_from, by=by, reason=reason)
+    blast = blast_radius(workspace, reach)
+    # The champion first: killed in between, the line is still missing, and all is done again.
+    if blast.restored is not None and blast.restored != blast.champion:
+        put_back(workspace, blast.restored, by=by, reason=f"{reach.show()} revoked: {reason}")
+    _write(workspace, reach, core.REVOKED, by, reason)
+    return blast
 
 
 def restore(workspace: Workspace, source: str, *, by: str, reason: str) -> None:
@@ -143,22 +194,23 @@ def restore(workspace: Workspace, source: str, *, by: str, reason: str) -> None:
     if not by.strip() or not reason.strip():
         raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
     with workspace.lease.hold(f"source restore by {by}"):
-        if source not in revoked(workspace):
+        if source not in {reach.source for reach in revoked(workspace)}:
             raise NotFound(f"source {source!r} is not revoked; see 'ratchet source list'")
-        _write(workspace, source, core.RESTORED, None, by, reason)
+        _write(workspace, core.Reach(source), core.RESTORED, by, reason)
 
 
-def revoked(workspace: Workspace) -> dict[str, int]:
-    """Each source that is revoked now, and the tick since which."""
-    return core.revoked_since(workspace.tables.read(REVOCATIONS))
+def revoked(workspace: Workspace) -> tuple[core.Reach, ...]:
+    """All that is revoked now."""
+    return core.revoked_now(workspace.tables.read(REVOCATIONS))
 
 
-def answer_alarms(workspace: Workspace) -> None:
+def answer_alarms(workspace: Workspace) -> list[Blast]:
     """Revoke each source whose account raised an alarm that nobody has answered yet.
 
     For a caller that holds the lease. A line in ``revocations`` after the alarm is an answer, a
-    person's restoring included.
+    person's restoring included. Returns what was revoked.
     """
+    answers: list[Blast] = []
     alarms: dict[str, dict[str, Any]] = {}
     table = workspace.tables.read(ACCOUNTS, columns=["source", "alarm", "state", WINDOW])
     for line in table.to_pylist():
@@ -176,44 +228,54 @@ def answer_alarms(workspace: Workspace) -> None:
         known_from = window.start - workspace.definition.label_delay
         reason = f"the account of {source} raised an alarm in window {line[WINDOW]}"
         try:
-            found = _revoke(workspace, source, known_from, by="ratchet", reason=reason)
+            found = revoke(workspace, core.Reach(source, known_from), by="ratchet", reason=reason)
         except NotFound:
             continue  # nothing of it was ever accepted
         show.log(f"{source} revoked since {found.since}: champion {found.restored} {found.note}")
+        answers.append(found)
+    return answers
 
 
-def _revoke(
-    workspace: Workspace, source: str, known_from: int | None, *, by: str, reason: str
-) -> Blast:
-    blast = blast_radius(workspace, source, known_from)
-    # The champion first: killed in between, the line is still missing, and all is done again.
-    if blast.restored is not None and blast.restored != blast.champion:
-        put_back(workspace, blast.restored, by=by, reason=f"source {source} revoked: {reason}")
-    _write(workspace, source, core.REVOKED, blast.known_from, by, reason)
-    return blast
+def revocation_key(workspace: Workspace) -> str:
+    """Names the state of all revocations, for the key of a cycle that learns without them."""
+    return f"without-{workspace.tables.version(REVOCATIONS)}"
 
 
-def _write(
-    workspace: Workspace, source: str, status: str, known_from: int | None, by: str, reason: str
-) -> None:
+def note_revocation(cycle: Cycle, blast: Blast) -> None:
+    """The evidence of a cycle that learns again: its data were judged before, less the revoked."""
+    earlier = [d for d in cycle.history if d.window_index == cycle.window.index]
+    cycle.rows_in = max((d.rows_in for d in earlier), default=0) or blast.rows + blast.labels
+    cycle.data_evidence = [
+        Evidence(
+            "source.revoked",
+            Verdict.WARN,
+            f"trained again without {blast.object or blast.source} since {blast.since}: "
+            f"{blast.rows:,} rows and {blast.labels:,} labels revoked",
+        )
+    ]
+
+
+def _write(workspace: Workspace, reach: core.Reach, status: str, by: str, reason: str) -> None:
     import pyarrow as pa
 
+    if status == core.REVOKED and reach in revoked(workspace):
+        return  # done before
     last = decisions.last_decided(workspace)
     first = workspace.calendar.window_of(workspace.calendar.origin).index
-    window = first if last is None else last + 1
     line: dict[str, Any] = {
-        "source": source,
+        "source": reach.source,
         "status": status,
-        "known_from": known_from,
-        WINDOW: window,
+        "known_from": reach.known_from if status == core.REVOKED else None,
+        "known_until": reach.known_until,
+        "object": reach.object,
+        WINDOW: first if last is None else last + 1,
+        "reason": reason,
+        "by": by,
+        "at": datetime.now(UTC),
     }
-    line |= {"reason": reason, "by": by, "at": datetime.now(UTC)}
     rows = pa.Table.from_pylist([line], schema=revocations_schema())
     count = workspace.tables.read(REVOCATIONS, columns=["source"]).num_rows
-    now = revoked(workspace)
-    if status == core.REVOKED and now.get(source) == known_from:
-        return  # done before
-    txn = f"revocations/{count}/{source}/{status}"
+    txn = f"revocations/{count}/{reach.source}/{status}"
     workspace.tables.append(Append(REVOCATIONS, rows, txn))
 
 

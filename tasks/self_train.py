@@ -22,11 +22,12 @@ from ratchet.contracts.columns import (
     KNOWN,
     LABEL,
     LABELS,
+    OBJECT,
     REVOCATIONS,
     SOURCE,
 )
 from ratchet.contracts.metrics import row_losses
-from ratchet.contracts.revocation import revoked_since, without_revoked
+from ratchet.contracts.revocation import revoked_now, without_revoked
 from ratchet.errors import NoCandidate
 from tasks import show
 from tasks.cycle import Cycle
@@ -94,8 +95,8 @@ def read_evidence(
         revocations_version = tables.version(REVOCATIONS)
     known = (None, window.index + 1)
     columns = [KEY, EVENT, KNOWN, *definition.features]
-    revoked = revoked_since(tables.read(REVOCATIONS, None, known, revocations_version))
-    sender = [SOURCE] if revoked else []  # read only where it matters
+    revoked = revoked_now(tables.read(REVOCATIONS, version=revocations_version))
+    sender = [SOURCE, OBJECT] if revoked else []  # read only where it matters
     rows = tables.read(ACCEPTED, [*columns, *sender], known, accepted_version)
     labels = tables.read(LABELS, [KEY, KNOWN, LABEL, *sender], known, labels_version)
     if revoked:

@@ -33,7 +33,7 @@ from ratchet.contracts.columns import (
     rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.revocation import revoked_mask, revoked_since
+from ratchet.contracts.revocation import revoked_mask, revoked_now
 from ratchet.contracts.seams import Append
 from tasks import accounts, shield, show
 from tasks.cycle import Cycle
@@ -122,7 +122,7 @@ def _from_revoked(
 ) -> tuple[pa.Table, list[core.RowReject]]:
     """What revoked sources still send goes to quarantine unread."""
     lines = cycle.workspace.tables.read(REVOCATIONS, windows=(None, window.index + 1))
-    revoked = revoked_since(lines)
+    revoked = revoked_now(lines)
     if not revoked or not table.num_rows:
         return table, []
     mask = revoked_mask(table, revoked)

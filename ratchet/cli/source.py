@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ratchet.cli.look import only_pipeline
 from ratchet.settings import quiet_logs
+
+if TYPE_CHECKING:
+    from ratchet.contracts.revocation import Reach
+    from tasks.workspace import Workspace
 
 
 @click.group()
@@ -26,15 +31,18 @@ def list_sources(pipeline: str | None, as_json: bool) -> None:
     from tasks.workspace import open_workspace
 
     space = open_workspace(only_pipeline(pipeline))
-    out, found = revoked(space), standing(space)
+    reaches, found = revoked(space), standing(space)
+    out = {reach.source for reach in reaches if reach.object is None and reach.known_until is None}
+    parts = [reach for reach in reaches if reach.source not in out]
     known = {one["source"] for one in found}
     rows: list[dict[str, Any]] = [{**one, "revoked": one["source"] in out} for one in found]
-    rows += [{"source": s, "revoked": True, "trust": None} for s in out if s not in known]
+    rows += [{"source": s, "revoked": True, "trust": None} for s in sorted(out - known)]
+    rows += [{"source": r.source, "revoked": _span(space, r), "trust": None} for r in parts]
     if as_json:
         click.echo(json.dumps(rows))
         return
     for one in rows:
-        state = "revoked" if one["revoked"] else "learned from"
+        state = "revoked" if one["revoked"] is True else one["revoked"] or "learned from"
         trust = "" if one["trust"] is None else f", trust {one['trust']:.3f}"
         click.secho(f"{one['source']}: {state}{trust}", bold=True)
         if "arithmetic" in one:
@@ -44,41 +52,68 @@ def list_sources(pipeline: str | None, as_json: bool) -> None:
 
 
 @source.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("-p", "--pipeline")
 @click.option("--since", help="Any time in the first window to take back; left out: everything.")
+@click.option("--until", help="Any time in the first window to keep again; left out: no end.")
+@click.option("--window", help="Any time in the one window to take back: a single batch.")
+@click.option("--object", "key", help="One object by key or SHA-256, instead of NAME.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--by", help="Who decides; recorded.")
 @click.option("--reason", help="Why; recorded.")
 @click.option("--json", "as_json", is_flag=True)
 def revoke(
-    name: str,
+    name: str | None,
     pipeline: str | None,
     since: str | None,
+    until: str | None,
+    window: str | None,
+    key: str | None,
     dry_run: bool,
     yes: bool,
     by: str | None,
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Take back what NAME sent: rows, labels, and the models that learned from them."""
+    """Take back what NAME sent: rows, labels, and the models that learned from them.
+
+    A batch is what NAME sent in one window (--window), or one object (--object). What is left is
+    trained on at once, and the new model passes the same gates as any other.
+    """
     quiet_logs()
-    from tasks.revoke import blast_radius
-    from tasks.revoke import revoke as take_back
+    from ratchet.contracts.revocation import ALWAYS, Reach
+    from tasks.revoke import blast_radius, object_named
     from tasks.workspace import open_workspace
 
+    if bool(name) == bool(key):
+        raise click.UsageError("say what to take back: a source's NAME, or --object KEY")
+    if window and (since or until):
+        raise click.UsageError("--window is one batch; it cannot go with --since or --until")
     space = open_workspace(only_pipeline(pipeline))
-    known_from = space.calendar.parse(since).start if since else None
-    found = blast_radius(space, name, known_from)
+    first, end = (
+        space.calendar.parse(t) if t else None for t in (window or since, window or until)
+    )
+    known_until = None if end is None else end.end if window else end.start
+    sent = object_named(space, key) if key else Reach(name or "")
+    reach = replace(
+        sent, known_from=ALWAYS if first is None else first.start, known_until=known_until
+    )
+    found = blast_radius(space, reach)
+    answer: dict[str, Any] = found.as_json()
     if not dry_run:
         if not by or not reason:
             raise click.UsageError("say who decides and why: --by NAME --reason TEXT")
         if not yes and not as_json:
-            _say(found.as_json())
+            _say(answer)
             click.confirm("Take it back?", abort=True)
-        found = take_back(space, name, known_from, by=by, reason=reason)
-    click.echo(json.dumps(found.as_json())) if as_json else _say(found.as_json())
+        from flows.retrain import take_back
+
+        taken = take_back(space, reach, by=by, reason=reason)
+        answer = taken.blast.as_json()
+        if taken.relearned:
+            answer["relearned"] = taken.relearned.as_json()
+    click.echo(json.dumps(answer)) if as_json else _say(answer)
     if dry_run and not as_json:
         click.echo("Nothing was written. Without --dry-run this is done.")
 
@@ -100,7 +135,12 @@ def restore(name: str, pipeline: str | None, by: str, reason: str) -> None:
 def _say(blast: dict[str, Any]) -> None:
     span = " to ".join(blast["windows"]) or "none"
     versions = ", ".join(map(str, blast["versions"])) or "none"
-    click.echo(f"Source {blast['source']} since {blast['since']}")
+    what = (
+        f"Object {blast['object'][:12]} of {blast['source']}"
+        if blast["object"]
+        else f"Source {blast['source']}"
+    )
+    click.echo(f"{what} since {blast['since']}")
     click.echo(
         f"  rows      {blast['rows']:,} accepted, labels {blast['labels']:,}; windows {span}"
     )
@@ -108,5 +148,17 @@ def _say(blast: dict[str, Any]) -> None:
     moved = blast["restored"] != blast["champion"]
     then = f"version {blast['champion']} -> {blast['restored']}" if moved else "stays"
     click.echo(f"  champion  {then}")
+    if "relearned" in blast:
+        made = blast["relearned"]
+        click.echo(f"  retrained without it: {made['outcome']}: {made['reasons'][0]}")
     if blast["note"]:
         click.secho(f"  {blast['note']}", fg="red")
+
+
+def _span(space: Workspace, reach: Reach) -> str:
+    """What of a source is revoked, in words."""
+    if reach.object is not None:
+        return f"object {reach.object[:12]} revoked"
+    show = space.calendar.clock.show
+    since = show(max(reach.known_from, space.calendar.origin))
+    return f"revoked from {since} to {show(reach.known_until or 0)}"

@@ -106,9 +106,10 @@ def accounts_schema() -> pa.Schema:
 def revocations_schema() -> pa.Schema:
     """Schema of ``revocations``: what a source sent that may no longer be learned from.
 
-    A row or label is revoked when its ``_source`` is ``source`` and its ``_known`` is at least
-    ``known_from``. ``_window`` is the first window whose cycle honours the line. ``status`` is
-    ``revoked`` or ``restored``; the newest line of a source counts.
+    A row or label is revoked when its ``_source`` is ``source``, its ``_known`` lies in
+    ``[known_from, known_until)`` (null: without an end), and its ``_object`` is ``object`` (null:
+    any). ``_window`` is the first window whose cycle honours the line. ``status`` is ``revoked`` or
+    ``restored``; a restored source is free of every line before.
     """
     import pyarrow as pa
 
@@ -117,6 +118,8 @@ def revocations_schema() -> pa.Schema:
             ("source", pa.string()),
             ("status", pa.string()),
             ("known_from", pa.int64()),
+            ("known_until", pa.int64()),
+            ("object", pa.string()),
             pa.field(WINDOW, pa.int32(), nullable=False),
             ("reason", pa.string()),
             ("by", pa.string()),
