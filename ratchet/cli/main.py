@@ -27,6 +27,7 @@ COMMANDS = {
     "report": ("ratchet.cli.look", "report"),
     "quarantine": ("ratchet.cli.quarantine", "quarantine"),
     "source": ("ratchet.cli.source", "source"),
+    "suite": ("ratchet.cli.suite", "suite"),
     "rollback": ("ratchet.cli.models", "rollback"),
     "verify": ("ratchet.cli.models", "verify"),
     "ui": ("ratchet.cli.models", "ui"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def init(
         if target.exists() and not force:
             raise click.UsageError(f"{target} exists; choose another --name, or add --force")
         target.parent.mkdir(parents=True, exist_ok=True)
-    suite.write_text(json.dumps(profile.suite_json(inferred, table), indent=2) + "\n", "utf-8")
+    suite.write_text(profile.suite_text(profile.suite_json(inferred, table)), "utf-8")
     pipeline.write_text(profile.pipeline_toml(inferred), "utf-8")
     for sentence in profile.sentences(inferred):
         click.echo(f"- {sentence}")

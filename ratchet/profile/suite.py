@@ -75,12 +75,12 @@ def _range(name: str, column: pa.ChunkedArray, inferred: Inferred) -> dict[str, 
         "column_values_to_be_between",
         reason,
         column=name,
-        min_value=_round(least, down=True),
-        max_value=_round(high + room, down=False),
+        min_value=rounded(least, down=True),
+        max_value=rounded(high + room, down=False),
     )
 
 
-def _round(value: float, down: bool) -> float:
+def rounded(value: float, down: bool) -> float:
     """To three digits, away from the observed range."""
     import math
 
