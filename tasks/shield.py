@@ -65,6 +65,10 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, enter: bool = True) 
     )
     evidence = list(compared.evidence)
     verdict = worst(e.verdict for e in evidence)
+    if verdict is Verdict.BLOCK:
+        blamed = rules.blame(batch.sample, batch.control, definition, seed=batch.seed)
+        if blamed is not None:
+            return _of_source(batch, fresh, evidence, blamed)
     suspicious, nominated = compared.suspicious, compared.nominated
     if verdict.lets_through and definition.trusted is not None:
         back = _look_back(cycle, window, batch, span)
@@ -167,6 +171,24 @@ def _conclude(
     text = f"{audit.evidence.arithmetic}; all in {int(audit.rows.sum()):,} rows, quarantined alone"
     said = replace(audit.evidence, verdict=Verdict.WARN, arithmetic=text)
     return Judged([*evidence, said], rejected, audit.evidence)
+
+
+def _of_source(
+    batch: Batch, fresh: pa.Table, evidence: list[Evidence], blamed: rules.Blame
+) -> Judged:
+    """Only what the blamed sources sent goes to quarantine; the rest was compared again."""
+    import numpy as np
+
+    names, count = ", ".join(blamed.sources), int(blamed.rows.sum())
+    text = (
+        f"{names}: {blamed.cause.arithmetic}; the rest of the batch passes without "
+        f"(p = {blamed.rest.p_value:.3g}), so these {count:,} rows are quarantined alone"
+    )
+    cause = replace(blamed.cause, check="control.source", arithmetic=text)
+    passed = [e for e in evidence if e.verdict.lets_through]
+    keys = batch.sample.rows[KEY].filter(blamed.rows)
+    rejected = np.asarray(core.find_keys(fresh[KEY], keys))
+    return Judged([*passed, replace(cause, verdict=Verdict.WARN)], rejected, cause)
 
 
 def _all_or_nothing(fresh: pa.Table, evidence: list[Evidence]) -> Judged:

@@ -16,6 +16,7 @@ rule that rejected it; every verdict carries its arithmetic.
 
 from ratchet.validate.accounts import Account, Facts, account_json, check_account
 from ratchet.validate.audit import Audit, Picks, audit_span, choose, judge_audit, unreachable
+from ratchet.validate.by_source import Blame, blame
 from ratchet.validate.columns import check_columns, check_unseen
 from ratchet.validate.control import compare
 from ratchet.validate.facts import facts_by_source
@@ -30,6 +31,7 @@ __all__ = [
     "LOOK_BACK",
     "Account",
     "Audit",
+    "Blame",
     "Comparison",
     "Facts",
     "LookBack",
@@ -40,6 +42,7 @@ __all__ = [
     "Sample",
     "account_json",
     "audit_span",
+    "blame",
     "check_account",
     "check_columns",
     "check_labels",

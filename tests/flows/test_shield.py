@@ -242,3 +242,30 @@ def test_labels_that_waited_and_prove_poisoned_stay(tmp_path):
     made = list(run_windows(space, windows.undecided(space, None, None)))
     assert "stays in quarantine" in by_check(made[0])["control.waited"].arithmetic
     assert len(quarantine.entries(space, only_open=True)) == 1
+
+
+def test_a_source_that_lies_is_quarantined_alone_and_the_others_go_on(tmp_path):
+    text = DEFENDED.replace('"features/**"', '"features/{source}/**"')
+    streams.project(tmp_path, 0, text)
+    for index in range(7):
+        streams.land_sources(tmp_path, index, {"good": 250, "bad": 150})
+        truth = streams.window_rows(index)
+        put(
+            tmp_path,
+            f"trusted/w{index:03d}.parquet",
+            truth.take(list(range(0, 400, 2))),
+        )
+        if index == 4:
+            lies = pa.concat_tables([truth.slice(0, 250), flip(truth.slice(250), 0.4)])
+            put(tmp_path, f"labels/w{index:03d}.parquet", lies.select(["id", "t", "y"]))
+    space = streams.quick(streams.workspace(tmp_path))
+    made = list(run_windows(space, windows.undecided(space, None, None)))
+    (damaged,) = [d for d in made if d.labels_quarantined]
+    said = [e for e in damaged.evidence if e.check == "control.source"]
+    assert len(said) == 1
+    assert said[0].verdict is Verdict.WARN
+    assert "bad" in said[0].arithmetic
+    assert damaged.labels_quarantined == 150
+    assert damaged.outcome in ("held", "promoted")
+    (entry,) = quarantine.entries(space, only_open=True)
+    assert entry["check"] == "control.source"
