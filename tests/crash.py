@@ -48,8 +48,10 @@ class Counter:
         return counted
 
 
-def _child(home: str, mlflow: bool, kill_after: int | None, queue: Any) -> None:
+def _child(home: str, mlflow: bool, kill_after: int | None, revoke: str, queue: Any) -> None:
     from flows.backfill import run_windows
+    from flows.retrain import take_back
+    from ratchet.contracts.revocation import Reach
     from tasks.windows import undecided
     from tests.streams import no_reports, quick, workspace
 
@@ -58,17 +60,26 @@ def _child(home: str, mlflow: bool, kill_after: int | None, queue: Any) -> None:
     counter = Counter(kill_after)
     counter.watch(space.tables, EFFECTS["tables"])
     counter.watch(space.registry, EFFECTS["registry"])
-    chosen = undecided(space, None, None)
-    made = [(d.window, d.outcome, d.digest) for d in run_windows(space, chosen)]
+    if revoke:
+        relearned = take_back(space, Reach(revoke), by="ana", reason="caught").relearned
+        decided = [relearned] if relearned else []
+    else:
+        decided = list(run_windows(space, undecided(space, None, None)))
+    made = [(d.window, d.outcome, d.digest) for d in decided]
     queue.put((made, counter.seen))
 
 
-def run(home: Path, *, mlflow: bool = False, kill_after: int | None = None) -> tuple[int, Any]:
-    """Run all open windows in a child; its exit code (-9 when killed) and what it reported."""
+def run(
+    home: Path, *, mlflow: bool = False, kill_after: int | None = None, revoke: str = ""
+) -> tuple[int, Any]:
+    """Run all open windows in a child, or revoke a source there.
+
+    Returns its exit code (-9 when killed) and what it reported.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.crash_imports"])
     queue = context.SimpleQueue()
-    child = context.Process(target=_child, args=(str(home), mlflow, kill_after, queue))
+    child = context.Process(target=_child, args=(str(home), mlflow, kill_after, revoke, queue))
     child.start()
     result = None
     while child.is_alive() and result is None:

@@ -9,11 +9,29 @@ from pathlib import Path
 import pytest
 
 from flows.retrain import one_cycle
-from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS
+from ratchet.contracts.columns import (
+    ACCEPTED,
+    ACCOUNTS,
+    DECISIONS,
+    KEY,
+    LABELS,
+    REVOCATIONS,
+    TRUSTED,
+    WINDOW,
+)
 from ratchet.errors import LeaseHeld
 from tasks import decisions
 from tests import crash
-from tests.streams import land_window, no_reports, project, quick, workspace
+from tests.streams import (
+    PIPELINE,
+    land_sources,
+    land_trusted,
+    land_window,
+    no_reports,
+    project,
+    quick,
+    workspace,
+)
 
 
 def prepared(home: Path, mlflow: bool) -> Path:
@@ -78,6 +96,68 @@ def test_fault_22_and_23_killed_after_each_side_effect(tmp_path: Path) -> None:
 def test_fault_22_and_23_killed_after_each_side_effect_with_mlflow(tmp_path: Path) -> None:
     template = prepared(tmp_path / "template", mlflow=True)
     kill_everywhere(template, tmp_path, mlflow=True)
+
+
+DEFENDED = PIPELINE + '\n[trusted]\nobjects = "trusted/**"\nmin_rows = 40\n'
+
+
+def shield_state(home: Path) -> dict[str, object]:
+    """What the shield keeps besides."""
+    tables = quick(workspace(home)).tables
+    lines = tables.read(ACCOUNTS).to_pylist()
+    return {
+        "trusted": sorted(line[KEY] for line in tables.read(TRUSTED).to_pylist()),
+        "accounts": [(line["source"], line[WINDOW], line["state"]) for line in lines],
+        "revocations": [(r["source"], r["status"]) for r in tables.read(REVOCATIONS).to_pylist()],
+    }
+
+
+def test_fault_22_killed_after_each_side_effect_of_a_defended_cycle(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    project(template, 3, DEFENDED)
+    for index in range(4):
+        land_trusted(template, index)
+    assert crash.run(template)[0] == 0
+    land_window(template, 3)
+    whole = tmp_path / "whole"
+    shutil.copytree(template, whole)
+    code, (made, effects) = crash.run(whole)
+    assert code == 0
+    assert [m[0] for m in made] == ["2000"]
+    expected = {**state(whole, False), **shield_state(whole)}
+    assert expected["accounts"]
+    for n in range(1, len(effects) + 1):
+        home = tmp_path / f"killed-{n}"
+        shutil.copytree(template, home)
+        assert crash.run(home, kill_after=n)[0] == -9, f"not killed after effect {n}"
+        assert crash.run(home)[0] == 0
+        found = {**state(home, False), **shield_state(home)}
+        assert found == expected, f"killed after effect {n}: {effects[n - 1]}"
+        shutil.rmtree(home)
+
+
+def test_fault_22_killed_after_each_side_effect_of_a_revocation(tmp_path: Path) -> None:
+    """Done again by the same command, it is done once: one line, one model more, one champion."""
+    template = tmp_path / "template"
+    project(template, 0, PIPELINE.replace('"features/**"', '"features/{source}/**"'))
+    for index in range(6):
+        land_sources(template, index, {"good": 300, "bad": 100})
+    assert crash.run(template)[0] == 0
+    whole = tmp_path / "whole"
+    shutil.copytree(template, whole)
+    code, (made, effects) = crash.run(whole, revoke="bad")
+    assert code == 0
+    assert len(made) == 1
+    expected = {**state(whole, False), **shield_state(whole)}
+    assert expected["revocations"] == [("bad", "revoked")]
+    for n in range(1, len(effects) + 1):
+        home = tmp_path / f"killed-{n}"
+        shutil.copytree(template, home)
+        assert crash.run(home, kill_after=n, revoke="bad")[0] == -9, f"not killed after effect {n}"
+        assert crash.run(home, revoke="bad")[0] == 0
+        found = {**state(home, False), **shield_state(home)}
+        assert found == expected, f"killed after effect {n}: {effects[n - 1]}"
+        shutil.rmtree(home)
 
 
 def test_fault_33_two_runs_of_one_window_at_once(tmp_path: Path) -> None:
