@@ -148,9 +148,8 @@ def _audit(case: Case, suspicious: np.ndarray) -> bool:
 
 def _hard(case: Case) -> tuple[bool, list[str]]:
     definition = case.stream.definition
-    features = [KEY, *definition.features]
     evidence = rules.check_columns(case.batch, definition, case.history)
-    evidence += _suite(case.stream, case.batch.select(features))
+    evidence += _suite(case.stream, case.batch)
     evidence += rules.check_labels(
         case.batch,
         definition,
