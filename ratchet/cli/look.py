@@ -55,7 +55,7 @@ def _status(name: str) -> dict[str, Any]:
         "pipeline": name,
         "windows": len({d.window_index for d in made}),
         "newest": made[-1].window if made else None,
-        "outcomes": dict(Counter(d.outcome for d in made)),
+        "outcomes": dict(Counter("rolled back" if d.is_rollback else d.outcome for d in made)),
         "champion": last.champion_after if last else None,
         "champion_since": last.window if last else None,
         "champion_metrics": dict(last.candidate) if last else {},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -63,7 +65,32 @@ def ui(port: int) -> None:
         *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
     ]
     click.echo(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    _serve(command, mlflow_ui_environment())
+    click.echo("stopped")
+
+
+def _serve(command: list[str], environment: dict[str, str]) -> None:
+    """Run a server until it ends, or Ctrl-C or SIGTERM does; its workers end with it."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    # In a session of its own: a signal to its group reaches the workers, and nobody else.
+    process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
     try:
-        subprocess.run(command, env=mlflow_ui_environment(), check=False)  # noqa: S603
+        process.wait()
     except KeyboardInterrupt:
-        click.echo("stopped")
+        pass
+    finally:
+        _end(process)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, kind)
+            process.wait(10)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue

@@ -123,6 +123,11 @@ class Decision:
         return cls(**kept)
 
     @property
+    def is_rollback(self) -> bool:
+        """Whether an earlier champion was put back, and no cycle concluded."""
+        return self.cycle_key.startswith(f"{self.pipeline}/rollback/")
+
+    @property
     def digest(self) -> str:
         """SHA-256 over all that must not differ between two executions of one cycle."""
         volatile = ("seconds", "peak_mib", "run_id", "links")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -497,7 +499,9 @@ def test_fault_19_hostile_text_reaches_no_terminal(fresh: Terminal) -> None:
 def test_rollback_moves_the_champion_once(ratchet: Terminal) -> None:
     said = ratchet("rollback", "--by", "Ada", "--reason", "complaints")
     assert said.out == "Champion: version 2 -> 1.\n"
-    assert json.loads(ratchet("status", "--json").out)[0]["champion"] == 1
+    status = json.loads(ratchet("status", "--json").out)[0]
+    assert status["champion"] == 1
+    assert status["outcomes"]["rolled back"] == 1
     refused = ratchet("rollback", "--to", "1", "--by", "Ada", "--reason", "again")
     assert refused.code == 2
     assert "champion already" in refused.err
@@ -536,25 +540,51 @@ def test_verify_refuses_bytes_that_were_altered(ratchet: Terminal) -> None:
 def test_the_ui_is_served_on_loopback_alone(
     fresh: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[tuple[list[str], dict[str, Any]]] = []
-    monkeypatch.setattr(
-        "ratchet.cli.models.subprocess.run", lambda command, **rest: calls.append((command, rest))
-    )
+    calls: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr("ratchet.cli.models._serve", lambda *given: calls.append(given))
     said = fresh("ui", "--port", "5055")
-    ((command, rest),) = calls
+    ((command, environment),) = calls
     assert said.code == 0
     assert "http://127.0.0.1:5055" in said.out
+    assert said.out.endswith("stopped\n")
     assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--allowed-hosts") + 1] == "127.0.0.1:5055,localhost:5055"
-    assert rest["env"]["MLFLOW_BACKEND_STORE_URI"] == settings().tracking_uri
-    assert "shell" not in rest
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == settings().tracking_uri
 
-    def stopped(*given: Any, **rest: Any) -> None:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr("ratchet.cli.models.subprocess.run", stopped)
-    assert fresh("ui").out.endswith("stopped\n")
+SERVER = """
+import subprocess, sys, time
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(worker.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_ui_ends_its_server_and_the_servers_workers(kind: signal.Signals) -> None:
+    run = (
+        "import os, sys; from ratchet.cli.models import _serve; "
+        f"_serve([sys.executable, '-c', {SERVER!r}], dict(os.environ))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.send_signal(kind)
+    assert parent.wait(20) == 0
+    for _ in range(100):
+        if not _lives(worker):
+            break
+        time.sleep(0.05)
+    assert not _lives(worker)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not collected yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_the_ui_of_a_server_is_the_server(fresh: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
