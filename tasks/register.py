@@ -22,6 +22,7 @@ from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.seams import Append, ModelVersion, Tables
 from ratchet.errors import ModelError
+from ratchet.validate import checks_page
 from tasks import show
 from tasks.cycle import Cycle, peak_mib
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ratchet.contracts.bundle import Bundle
 
 REPORT_HTML, REPORT_JSON = "drift/report.html", "drift/report.json"
+CHECKS_HTML = "validate/checks.html"
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -156,6 +158,9 @@ def _log(cycle: Cycle, decision: Decision) -> None:
         "decision.json": json.dumps(decision.as_json(), indent=2).encode(),
         "decision.md": text.encode(),
     }
+    if cycle.data_evidence:
+        page = checks_page(f"{decision.pipeline} {decision.window}", cycle.data_evidence)
+        artifacts[CHECKS_HTML] = page.encode()
     if cycle.report:
         artifacts[REPORT_HTML] = cycle.report.html.encode()
         artifacts[REPORT_JSON] = cycle.report.json.encode()
@@ -186,6 +191,8 @@ def _datasets(cycle: Cycle, decision: Decision) -> list[tuple[str, str, str, str
 def _show(cycle: Cycle, decision: Decision) -> None:
     run = decision.links["mlflow"]
     where = f"\n\n### Where\n\nMLflow run: {run}"
+    if cycle.data_evidence:
+        where += f"\n\nData checks: artifact `{CHECKS_HTML}` of that run"
     if cycle.report:
         where += f"\n\nDrift report: artifact `{REPORT_HTML}` of that run"
     show.markdown(cycle, "decision", core.describe(decision) + where)

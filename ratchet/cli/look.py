@@ -120,20 +120,25 @@ def _no_report(decision: Decision) -> str:
 @click.argument("what")
 @click.option("-p", "--pipeline")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the page.")
-def report(what: str, pipeline: str | None, out: Path | None) -> None:
-    """Write the drift report of WHAT (a window or a version) as one HTML page."""
+@click.option("--checks", is_flag=True, help="The checks on the window's data instead.")
+def report(what: str, pipeline: str | None, out: Path | None, checks: bool) -> None:
+    """Write the drift report, or the data checks, of WHAT (a window or a version) as HTML."""
     from ratchet.errors import NotFound
     from tasks import decisions
-    from tasks.register import REPORT_HTML
+    from tasks.register import CHECKS_HTML, REPORT_HTML
     from tasks.workspace import open_workspace
 
     workspace = open_workspace(only_pipeline(pipeline))
     decision = decisions.find(workspace, what)
     try:
-        page = workspace.registry.artifact(decision.run_id or "none", REPORT_HTML)
+        name = CHECKS_HTML if checks else REPORT_HTML
+        page = workspace.registry.artifact(decision.run_id or "none", name)
     except NotFound:
-        raise NotFound(f"{decision.window}: no drift report: {_no_report(decision)}") from None
-    out = out or workspace.settings.state / "reports" / f"{workspace.name}-{decision.window}.html"
+        missing = "page of data checks" if checks else f"drift report: {_no_report(decision)}"
+        raise NotFound(f"{decision.window}: no {missing}") from None
+    kind = "-checks" if checks else ""
+    file = f"{workspace.name}-{decision.window}{kind}.html"
+    out = out or workspace.settings.state / "reports" / file
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(page)
     click.echo(f"Open {out.resolve()} in a browser.")

@@ -23,6 +23,7 @@ from ratchet.validate.facts import facts_by_source
 from ratchet.validate.labels import check_labels, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.match import Match, match
+from ratchet.validate.page import checks_page
 from ratchet.validate.quota import Quota, check_quota
 from ratchet.validate.rows import RowJudgement, judge_rows, suite_frame, verdict
 from ratchet.validate.sample import Comparison, Sample
@@ -48,6 +49,7 @@ __all__ = [
     "check_labels",
     "check_quota",
     "check_unseen",
+    "checks_page",
     "choose",
     "compare",
     "facts_by_source",

@@ -404,6 +404,8 @@ def test_report_writes_the_page(ratchet: Terminal, tmp_path: Path) -> None:
     assert str(page) in said.out
     assert page.read_text() == "<html></html>"
     assert ratchet("report", "2", "--out", tmp_path / "deep" / "x.html").code == 0
+    assert ratchet("report", "0", "--checks", "--out", tmp_path / "checks.html").code == 0
+    assert "z is centred" in (tmp_path / "checks.html").read_text()
     assert (tmp_path / "deep" / "x.html").is_file()
     for window, why in (("4000", "ended before it (blocked)"), ("0", "")):
         none = ratchet("report", window)
