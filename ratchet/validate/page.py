@@ -28,14 +28,15 @@ h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem
 .wide { overflow-x: auto } table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem }
 th, td { border-bottom: 1px solid var(--line) }
-td { overflow-wrap: anywhere; min-width: 5rem } code { font-size: .9em }
+td { overflow-wrap: anywhere; min-width: 5rem } td:nth-child(2) { min-width: 15rem }
+code { font-size: .9em }
 .PASS { color: var(--pass) } .WARN, .INCONCLUSIVE { color: var(--warn) }
 .BLOCK, .ERROR { color: var(--bad) }
 .verdict { font-weight: 600; white-space: nowrap }
 @media (max-width: 40rem) {
   thead { display: none }
   tr { display: block; border-bottom: 1px solid var(--line); padding: .5rem 0 }
-  td { display: block; border: 0; padding: .1rem 0 }
+  td, td:nth-child(2) { display: block; border: 0; padding: .1rem 0; min-width: 0 }
   td:empty { display: none }
   td::before { content: attr(data-name) " "; opacity: .6 }
 }
