@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast check bench bench-shield lock clean
+.PHONY: help setup demo test fast check bench bench-shield bench-frog lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: setup  ## one cycle against its physical limit
 
 bench-shield: setup  ## attacks against the shield and its peers, on three streams (half an hour)
 	$(BIN)/python -m benchmarks.shield
+
+bench-frog: setup  ## labels that go bad slowly, through the whole loop, with and without the shield (10 minutes)
+	$(BIN)/python -m benchmarks.frog
 
 lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt
