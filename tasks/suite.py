@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ratchet import profile, validate
 from ratchet.contracts.columns import LANDED, TRUSTED, WINDOW
 from ratchet.errors import NotFound, Refused
-from tasks import windows
+from tasks import decisions, windows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +48,15 @@ class Proposal:
 
 
 def propose(workspace: Workspace, recent: int = RECENT) -> Proposal:
-    """The changes that the newest windows call for; nothing is written.
+    """The changes that the newest decided windows call for; nothing is written.
+
+    Before the first decision, the newest complete ones.
 
     Raises:
         NotFound: no window is complete, or nothing landed in the newest ones.
     """
-    last = windows.newest(workspace).index
+    decided = decisions.last_decided(workspace)
+    last = windows.newest(workspace).index if decided is None else decided
     trusted = workspace.definition.trusted is not None
     span = (last + 1 - recent, last + 1)
     whole = _frames(workspace, LANDED, span)

@@ -187,7 +187,8 @@ def _reach(kwargs: dict[str, Any], low: float, high: float, seen: str) -> Widene
     if most is not None and high > most:
         new["max_value"] = rounded(high + room, down=False)
     if isinstance(low, int):  # a count
-        new |= {key: int(new[key]) for key in ("min_value", "max_value") if new.get(key)}
+        bounds = ("min_value", "max_value")
+        new |= {key: int(new[key]) for key in bounds if new.get(key) is not None}
     return new, seen
 
 
