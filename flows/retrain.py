@@ -18,7 +18,7 @@ from ratchet.contracts.clock import Window
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.revocation import Reach
 from tasks import decisions, windows
-from tasks.cycle import run_stage
+from tasks.cycle import Cycle, run_stage
 from tasks.drift import drift
 from tasks.gate import gate
 from tasks.ingest import ingest
@@ -26,7 +26,7 @@ from tasks.progress import announce
 from tasks.recover import already_decided, begin, recover
 from tasks.register import register
 from tasks.revoke import Blast, answer_alarms, note_revocation, revocation_key, revoke
-from tasks.self_train import self_train
+from tasks.self_train import self_train, stood_in
 from tasks.validate import validate
 from tasks.workspace import Workspace, open_workspace
 
@@ -51,6 +51,7 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
         for blast in answer_alarms(workspace):
             relearn(workspace, blast)
         if decided := already_decided(workspace, window):
+            learn_anyway(workspace, decided)
             return decided
         cycle = begin(workspace, window)
         run_stage(ingest, cycle)
@@ -60,9 +61,26 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
             run_stage(drift, cycle)
             run_stage(gate, cycle)
         run_stage(register, cycle)
+        learn_anyway(workspace, cycle.concluded())
         for blast in answer_alarms(workspace):
             relearn(workspace, blast)
         return cycle.concluded()
+
+
+def learn_anyway(workspace: Workspace, decided: Decision) -> Decision | None:
+    """After a batch was blocked, learn from the trusted rows that stand in for it, and gate that.
+
+    Else whoever spoils a little of every batch stops all learning, and a champion that never learns
+    gets old. None where no trusted row stands in.
+    """
+    if decided.outcome != "blocked" or decided.lineage is not None:
+        return None  # what the gate blocked was trained
+    window = workspace.calendar.window(decided.window_index)
+    if not stood_in(workspace, window):
+        return None
+    cycle = begin(workspace, window, again="trusted")
+    cycle.rows_in = decided.rows_in
+    return _once_more(cycle)
 
 
 def take_back(workspace: Workspace, reach: Reach, *, by: str, reason: str) -> Taken:
@@ -90,9 +108,14 @@ def relearn(workspace: Workspace, blast: Blast) -> Decision | None:
         return None
     window = workspace.calendar.window(last)
     cycle = begin(workspace, window, again=revocation_key(workspace))
-    if decided := decisions.of_key(workspace, cycle.key):
-        return decided
     note_revocation(cycle, blast)
+    return _once_more(cycle)
+
+
+def _once_more(cycle: Cycle) -> Decision:
+    """Train and gate what a decided window left; done before, it gives that decision."""
+    if decided := decisions.of_key(cycle.workspace, cycle.key):
+        return decided
     run_stage(self_train, cycle)
     run_stage(gate, cycle)
     run_stage(register, cycle)

@@ -25,7 +25,10 @@ from ratchet.contracts.columns import (
     OBJECT,
     REVOCATIONS,
     SOURCE,
+    TRUSTED,
 )
+from ratchet.contracts.evidence import Evidence as Judged
+from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.revocation import revoked_now, without_revoked
 from ratchet.errors import NoCandidate
@@ -47,6 +50,8 @@ class Evidence:
     accepted_version: int
     labels_version: int
     revocations_version: int
+    trusted_version: int = -1
+    trusted_labels: int = 0  # that stand in for labels that were kept out
 
 
 @task(name="self_train", cache_policy=NO_CACHE, persist_result=False)
@@ -65,11 +70,18 @@ def self_train(cycle: Cycle) -> None:
         cycle.no_candidate = str(reason)
         show.log(f"no candidate: {reason}")
         return
+    if known.trusted_labels:
+        cycle.data_evidence.append(_stood_in(known))
     _hold_out(cycle, known)
     losses = [d.recipe_losses for d in cycle.history if d.recipe_losses]
     names = [r.name for r in definition.recipes]
     cycle.chosen, cycle.chosen_because = core.choose(names, losses)
     show.log(f"recipe {cycle.chosen}: {cycle.chosen_because}")
+
+
+def _stood_in(known: Evidence) -> Judged:
+    text = f"{known.trusted_labels:,} trusted labels stand in for windows whose own were kept out"
+    return Judged("labels.trusted", Verdict.WARN, text, float(known.trusted_labels))
 
 
 def read_evidence(
@@ -78,10 +90,12 @@ def read_evidence(
     accepted_version: int | None = None,
     labels_version: int | None = None,
     revocations_version: int | None = None,
+    trusted_version: int | None = None,
 ) -> Evidence:
     """The rows and labels that were known at the end of ``window``, of these table versions.
 
-    What a revoked source sent is left out.
+    What a revoked source sent is left out. Trusted rows stand for windows whose labels were kept
+    out; a ``trusted_version`` of -1 says that none did.
 
     Raises:
         NoCandidate: nothing was accepted, or no label is mature.
@@ -95,19 +109,46 @@ def read_evidence(
         revocations_version = tables.version(REVOCATIONS)
     known = (None, window.index + 1)
     columns = [KEY, EVENT, KNOWN, *definition.features]
+    label_columns = [KEY, EVENT, KNOWN, LABEL]
     revoked = revoked_now(tables.read(REVOCATIONS, version=revocations_version))
     sender = [SOURCE, OBJECT] if revoked else []  # read only where it matters
     rows = tables.read(ACCEPTED, [*columns, *sender], known, accepted_version)
-    labels = tables.read(LABELS, [KEY, KNOWN, LABEL, *sender], known, labels_version)
+    labels = tables.read(LABELS, [*label_columns, *sender], known, labels_version)
     if revoked:
         rows, labels = (without_revoked(table, revoked) for table in (rows, labels))
     if not rows.num_rows or not labels.num_rows:
         raise NoCandidate(
             f"{rows.num_rows:,} accepted rows and {labels.num_rows:,} labels are known so far"
         )
+    rows, labels = rows.select(columns), labels.select(label_columns)
+    instead = 0
+    if definition.trusted is not None and trusted_version != -1:
+        if trusted_version is None:
+            trusted_version = workspace.landing_tables.version(TRUSTED)
+        trusted = workspace.landing_tables.read(TRUSTED, [*columns, LABEL], known, trusted_version)
+        if trusted.num_rows:
+            rows, labels, instead = core.stand_in(definition, rows, labels, trusted, window.end)
     labelled = core.join_labels(definition, rows, labels, window.end)
     cut = core.split(definition, window.end, labelled.events)
-    return Evidence(labelled, cut, accepted_version, labels_version, revocations_version)
+    return Evidence(
+        labelled,
+        cut,
+        accepted_version,
+        labels_version,
+        revocations_version,
+        trusted_version if instead and trusted_version is not None else -1,
+        instead,
+    )
+
+
+def stood_in(workspace: Workspace, window: Window) -> int:
+    """How many trusted labels stand in for labels that were kept out, as of the window's end."""
+    if workspace.definition.trusted is None:
+        return 0
+    try:
+        return read_evidence(workspace, window).trusted_labels
+    except NoCandidate:
+        return 0
 
 
 def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe: Recipe) -> Bundle:
@@ -125,6 +166,7 @@ def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe:
         code_digest=code_digest(),
         parent=cycle.champion.version if cycle.champion else None,
         revocations_version=known.revocations_version,
+        trusted_version=known.trusted_version,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ratchet import self_train as core
@@ -58,11 +59,18 @@ def rebuild(workspace: Workspace, bundle: Bundle) -> tuple[str, bytes]:
             f"definition with digest {lineage.definition_digest[:12]} and verify again"
         )
     window = workspace.calendar.parse(lineage.window)
-    versions = (lineage.accepted_version, lineage.labels_version, lineage.revocations_version)
-    known = read_evidence(workspace, window, *versions)
+    known = read_evidence(
+        workspace,
+        window,
+        lineage.accepted_version,
+        lineage.labels_version,
+        lineage.revocations_version,
+        lineage.trusted_version,
+    )
+    cut = replace(known.cut, train_before=lineage.train_before)
     recipe = Recipe.model_validate(dict(lineage.recipe))
     training = core.training_set(
-        core.encode_history(definition, known.labelled, known.cut), definition, recipe
+        core.encode_history(definition, known.labelled, cut), definition, recipe
     )
     return training.data_digest, core.train(training, definition, recipe)
 

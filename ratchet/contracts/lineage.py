@@ -52,13 +52,15 @@ class Lineage:
     parent: int | None
     model_digest: str = ""
     revocations_version: int = -1  # of the table that says what may not be learned from
+    trusted_version: int = -1  # of the trusted rows that stood in for blocked labels
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict; what the first release did not have is left out where unused,
         so that its digests stay what they were."""
         out = {**asdict(self), "recipe": dict(self.recipe)}
-        if self.revocations_version < 0:
-            del out["revocations_version"]
+        for later in ("revocations_version", "trusted_version"):
+            if out[later] < 0:
+                del out[later]
         return out
 
     @classmethod

@@ -12,7 +12,7 @@ unlabelled row is never a negative, and history is encoded once for all recipes.
 
 from ratchet.self_train.choose import choose
 from ratchet.self_train.fit import bundle_of, train
-from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split
+from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
 from ratchet.self_train.training_set import History, TrainingSet, encode_history, training_set
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "join_labels",
     "overlap",
     "split",
+    "stand_in",
     "train",
     "training_set",
 ]

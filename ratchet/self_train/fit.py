@@ -116,13 +116,15 @@ def bundle_of(
     code_digest: str,
     parent: int | None,
     revocations_version: int = -1,
+    trusted_version: int = -1,
 ) -> Bundle:
     """The bundle of a trained model: manifest with lineage and gains, model, reference sample.
 
     Args:
         window: the label of the cycle's window.
         as_of: ticks.
-        accepted_version, labels_version, revocations_version: of the tables that were read.
+        accepted_version, labels_version, revocations_version, trusted_version: of the tables that
+            were read.
         code_digest: digest of the code that trains.
         parent: the champion's version at this time, or None.
     """
@@ -143,6 +145,7 @@ def bundle_of(
         code_digest=code_digest,
         parent=parent,
         revocations_version=revocations_version,
+        trusted_version=trusted_version,
     )
     manifest = Manifest(
         objective=definition.label.objective,

@@ -98,13 +98,72 @@ def join_labels(definition: Definition, rows: pa.Table, labels: pa.Table, as_of:
     )
 
 
+def stand_in(
+    definition: Definition, rows: pa.Table, labels: pa.Table, trusted: pa.Table, as_of: int
+) -> tuple[pa.Table, pa.Table, int]:
+    """Let trusted rows stand for windows whose labels were kept out.
+
+    Whoever tampers with a little of every batch would otherwise stop all learning, and a model that
+    never learns gets old. Of a window of events of which less than ``label.min_labelled_share`` has
+    an accepted label, only the trusted rows count, with their labels: few, but a random sample that
+    no sender can choose. A window without a trusted label stays as it is.
+
+    Args:
+        definition: gives the calendar, the label delay and the share.
+        rows: the accepted table: key, event, known and the features.
+        labels: the labels table: key, event, known and label.
+        trusted: the trusted table: key, event, known, the features and label.
+        as_of: ticks; what was known later is left out.
+
+    Returns:
+        Rows and labels, with the columns that came in, and how many trusted labels they hold.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    before, calendar = as_of - definition.label_delay, definition.calendar
+    known = pc.and_(pc.less(trusted[KNOWN], as_of), pc.less(trusted[EVENT], before))
+    trusted = trusted.filter(known)
+    if not trusted.num_rows:
+        return rows, labels, 0
+
+    def window(table: pa.Table) -> NDArray[np.int64]:
+        return np.asarray((table[EVENT].to_numpy() - calendar.origin) // calendar.length)
+
+    def lies_in(table: pa.Table, wanted: NDArray[np.int64]) -> pa.Array:
+        return pa.array(np.isin(window(table), wanted))
+
+    ripe = rows.filter(pc.and_(pc.less(rows[KNOWN], as_of), pc.less(rows[EVENT], before)))
+    given = labels.filter(pc.and_(pc.less(labels[KNOWN], as_of), pc.is_valid(labels[LABEL])))
+    has = pc.is_in(ripe[KEY], value_set=given[KEY].combine_chunks()).to_numpy()
+    sure = trusted.filter(pc.is_valid(trusted[LABEL]))
+    lacking = [
+        w
+        for w in np.unique(window(sure)).tolist()
+        if not (mine := window(ripe) == w).any()
+        or has[mine].mean() < definition.label.min_labelled_share
+    ]
+    if not lacking:
+        return rows, labels, 0
+    wanted = np.array(lacking, dtype=np.int64)
+    parts = []
+    for table, more in ((rows, trusted), (labels, sure)):
+        kept = table.filter(pc.invert(lies_in(table, wanted)))
+        extra = more.filter(lies_in(more, wanted)).select(table.column_names)
+        parts.append(pa.concat_tables([kept, extra.cast(table.schema)]).combine_chunks())
+    return parts[0], parts[1], int(pc.sum(lies_in(sure, wanted)).as_py())
+
+
 def split(definition: Definition, as_of: int, events: NDArray[np.int64]) -> Cut:
     """Hold out the newest windows that have labels; train on what happened before them.
 
     ``train.holdout_windows`` windows of the calendar are held out, newest first, that hold at
-    least one labelled row; windows without any (blocked ones) are passed over. Where the label
-    delay is no multiple of the window, the newest window is mature only in part: it is held out
-    too, but counts only if at least half of it is mature, so that the gate never starves.
+    least one labelled row; windows without any (blocked ones) are passed over. Where these hold
+    fewer than ``gate.min_rows`` rows, older windows join them until there are enough to judge on.
+    Where the label delay is no multiple of the window, the newest window is mature only in part: it
+    is held out too, but counts only if at least half of it is mature, so that the gate never
+    starves.
 
     Args:
         definition: gives the calendar, the label delay and the number of windows.
@@ -124,7 +183,8 @@ def split(definition: Definition, as_of: int, events: NDArray[np.int64]) -> Cut:
         )
     wanted = definition.train.holdout_windows
     start = before
-    while wanted > 0 and (i := int(events.searchsorted(start))) > 0:
+    enough = len(events) - definition.gate.min_rows
+    while (i := int(events.searchsorted(start))) > 0 and (wanted > 0 or i > enough > 0):
         window = definition.calendar.window_of(int(events[i - 1]))
         start = window.start
         wanted -= (min(window.end, before) - window.start) * 2 >= definition.calendar.length

@@ -7,10 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows import retrain
 from flows.backfill import run_windows
+from flows.retrain import one_cycle
 from ratchet.contracts.columns import ACCEPTED, ACCOUNTS, KEY, LABELS, TRUSTED
 from ratchet.contracts.evidence import Verdict
-from tasks import accounts, quarantine, windows
+from tasks import accounts, decisions, quarantine, windows
+from tasks.verify import verify
 from tests import streams
 
 DEFENDED = streams.PIPELINE + '\n[trusted]\nobjects = "trusted/**"\nmin_rows = 40\n'
@@ -74,7 +77,7 @@ def test_a_clean_stream_is_learned_from_and_each_decision_shows_the_comparison(t
     assert space.tables.read(ACCOUNTS).num_rows == 4
 
 
-def test_trusted_rows_are_never_learned_from(tmp_path):
+def test_trusted_rows_are_not_learned_from_while_labels_are_accepted(tmp_path):
     space, _ = run(tmp_path, DEFENDED, {})
     trusted = space.tables.read(TRUSTED)
     assert trusted.num_rows == 6 * DRAWN
@@ -94,6 +97,41 @@ def test_20_flipped_labels_are_blocked_and_kept_whole(tmp_path):
     assert entry["rows"] == streams.ROWS
     keys = set(streams.window_rows(2)["id"].to_pylist())
     assert not keys & set(space.tables.read(LABELS)[KEY].to_pylist())
+
+
+def test_where_labels_are_blocked_trusted_rows_are_learned_from_instead(tmp_path):
+    damaged = {i: flip(streams.window_rows(i), 0.2) for i in (2, 3)}
+    space, made = run(tmp_path, DEFENDED, damaged, count=7)
+    assert [d.outcome for d in made[3:5]] == ["blocked", "blocked"]
+    again = [d for d in decisions.done(space) if d.cycle_key.endswith("/trusted")]
+    assert [d.window for d in again] == [d.window for d in made[3:5]]
+    for decision in again:
+        evidence = by_check(decision)["labels.trusted"]
+        assert evidence.verdict is Verdict.WARN
+        assert decision.lineage.trusted_version >= 0
+    assert [by_check(d)["labels.trusted"].measured for d in again] == [DRAWN, 2 * DRAWN]
+    assert {d.outcome for d in again} <= {"promoted", "held", "blocked"}
+    # The next window, whose labels are accepted, learns from the trusted rows of the blocked ones.
+    assert by_check(made[5])["labels.trusted"].measured == 2 * DRAWN
+    learned = made[5].lineage
+    assert learned.rows == 2 * streams.ROWS + 2 * DRAWN
+    for decision in (d for d in decisions.done(space) if d.outcome == "promoted"):
+        found = verify(space, decision.champion_after)
+        assert all(e.verdict is Verdict.PASS for e in found), found
+
+
+def test_a_blocked_window_that_was_cut_off_is_learned_from_when_it_is_asked_again(
+    tmp_path, monkeypatch
+):
+    damaged = {2: flip(streams.window_rows(2), 0.2)}
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(retrain, "learn_anyway", lambda *_: None)
+        space, made = run(tmp_path, DEFENDED, damaged, count=5)
+    assert made[3].outcome == "blocked"
+    count = len(decisions.done(space))
+    for _ in range(2):
+        assert one_cycle(space, space.calendar.window(3)).digest == made[3].digest
+        assert len(decisions.done(space)) == count + 1
 
 
 def test_forged_rows_are_blocked_by_their_cell(tmp_path):

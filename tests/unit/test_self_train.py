@@ -142,9 +142,77 @@ def test_several_windows_may_be_held_out() -> None:
 def test_a_window_that_is_hardly_mature_is_held_out_but_does_not_count(
     delay: int, start: int
 ) -> None:
-    events = np.arange(0, 500 - delay)
+    events = np.repeat(np.arange(0, 500 - delay), 2)
     cut = self_train.split(definition(delay=delay), 500, events)
     assert (cut.holdout_from, cut.holdout_before) == (start, 500 - delay)
+
+
+def test_older_windows_are_held_out_too_until_there_are_enough_rows_to_judge_on() -> None:
+    few = np.repeat([10, 110, 210, 310], [300, 70, 60, 45])
+    assert self_train.split(definition(delay=100), 500, few).holdout_from == 200
+    fewer = np.repeat([10, 110, 210, 310], [300, 60, 30, 5])
+    assert self_train.split(definition(delay=100), 500, fewer).holdout_from == 0
+    too_few = np.repeat([110, 310], [50, 45])  # no holdout would be enough: train, and say so
+    assert self_train.split(definition(delay=100), 500, too_few).holdout_from == 300
+
+
+def trusted_from(rows: pa.Table, y: np.ndarray, chosen: np.ndarray) -> pa.Table:
+    names = [KEY, EVENT, KNOWN, *definition().features]
+    table = rows.select(names).append_column(LABEL, pa.array(y, pa.float64()))
+    return table.filter(pa.array(chosen))
+
+
+def with_events(rows: pa.Table, y: np.ndarray) -> pa.Table:
+    known = rows[EVENT].to_numpy() + 100
+    columns = {KEY: rows[KEY], EVENT: rows[EVENT], KNOWN: pa.array(known), LABEL: pa.array(y)}
+    return pa.table(columns)
+
+
+def test_trusted_rows_stand_in_where_labels_were_kept_out_and_nowhere_else() -> None:
+    rows, y = stream()
+    events = rows[EVENT].to_numpy()
+    kept_out = (events >= 300) & (events < 400)
+    hidden = (events >= 500) & (events < 600) & (y == 1)  # most positives of a window are withheld
+    labels = with_events(rows, y).filter(pa.array(~kept_out & ~hidden))
+    chosen = np.random.default_rng(5).random(len(y)) < 0.3
+    trusted = trusted_from(rows, y, chosen)
+    rows = rows.select([KEY, EVENT, KNOWN, *definition().features])
+    got, given, count = self_train.stand_in(definition(), rows, labels, trusted, 1000)
+    lacking = kept_out | ((events >= 500) & (events < 600) & (hidden.sum() > 100))
+    assert count == (chosen & lacking).sum() > 0
+    expected = set(np.array(rows[KEY].to_pylist())[~lacking | chosen])
+    assert set(got[KEY].to_pylist()) == expected
+    joined = self_train.join_labels(definition(), got, given, 1000)
+    inside = joined.within(300, 400)
+    assert inside.stop - inside.start == (chosen & kept_out).sum() == joined.mature_rows(300, 400)
+    truth = dict(zip(rows[KEY].to_pylist(), y.tolist(), strict=True))
+    keys = joined.rows[KEY].take(pa.array(joined.positions)).to_pylist()
+    assert [truth[k] for k in keys] == joined.labels.tolist()
+
+
+def test_no_trusted_row_stands_in_that_was_not_known_or_where_labels_are_there() -> None:
+    rows, y = stream()
+    events = rows[EVENT].to_numpy()
+    rows = rows.select([KEY, EVENT, KNOWN, *definition().features])
+    everything = trusted_from(rows, y, np.ones(len(y), dtype=bool))
+    labels = with_events(rows, y)
+    got = self_train.stand_in(definition(), rows, labels, everything, 1000)
+    assert got[0] is rows and got[1] is labels and got[2] == 0
+    late = everything.set_column(2, KNOWN, pa.array(np.full(len(y), 1000)))
+    none = labels.filter(pa.array(events < 300))
+    assert self_train.stand_in(definition(), rows, none, late, 1000)[2] == 0
+
+
+def test_rows_that_were_kept_out_whole_are_stood_in_for_too() -> None:
+    rows, y = stream()
+    events = rows[EVENT].to_numpy()
+    rows = rows.select([KEY, EVENT, KNOWN, *definition().features])
+    inside = (events >= 300) & (events < 400)
+    chosen = np.random.default_rng(5).random(len(y)) < 0.3
+    trusted, kept = trusted_from(rows, y, chosen), pa.array(~inside)
+    labels = with_events(rows, y).filter(kept)
+    got, _, count = self_train.stand_in(definition(), rows.filter(kept), labels, trusted, 1000)
+    assert count == (chosen & inside).sum() == got.num_rows - (~inside).sum()
 
 
 def test_events_that_are_not_mature_never_count() -> None:
@@ -209,9 +277,9 @@ def test_a_recipe_sees_its_history_and_weighs_by_age() -> None:
 def test_the_matrix_is_the_encoding_of_the_rows() -> None:
     rows, y = stream(rows=500)
     pipeline = definition()
-    labelled, _, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
+    labelled, cut, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
     training = self_train.training_set(history, pipeline, pipeline.recipe("recent"))
-    plain, _ = labelled.between(600, 800)
+    plain, _ = labelled.between(cut.train_before - 200, cut.train_before)
     assert np.array_equal(training.matrix, encode(plain, training.features, training.categories))
     assert training.reference.equals(plain.select(["x", "z", "kind"]).combine_chunks())
 
@@ -222,12 +290,12 @@ def test_a_category_that_only_older_rows_hold_is_unknown_to_a_short_recipe() -> 
     kind = np.where(old, "ancient", np.array(rows["kind"].to_pylist()))
     rows = rows.set_column(rows.column_names.index("kind"), "kind", pa.array(kind.tolist()))
     pipeline = definition()
-    labelled, _, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
+    labelled, cut, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
     every = self_train.training_set(history, pipeline, pipeline.recipe("all"))
     recent = self_train.training_set(history, pipeline, pipeline.recipe("recent"))
     assert every.categories["kind"] == ("a", "ancient", "b", "c")
     assert recent.categories["kind"] == ("a", "b", "c")
-    plain, _ = labelled.between(600, 800)
+    plain, _ = labelled.between(cut.train_before - 200, cut.train_before)
     assert np.array_equal(recent.matrix, encode(plain, recent.features, recent.categories))
     assert np.nanmax(history.matrix[:, 2]) == 3  # the shared matrix was not changed
 
