@@ -88,6 +88,16 @@ class Cycle:
             raise RuntimeError(f"{self.label}: no rows were held out, because nothing was trained")
         return self.holdout
 
+    def judged_cut(self) -> Cut:
+        """Where training ended and the holdout began.
+
+        Raises:
+            RuntimeError: no candidate was trained.
+        """
+        if self.cut is None:
+            raise RuntimeError(f"{self.label}: no rows were held out, because nothing was trained")
+        return self.cut
+
     @property
     def key(self) -> str:
         """The idempotence key of this cycle."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from ratchet import gate as core
+from ratchet import validate as rules
 from ratchet.contracts.bundle import Bundle, predict
 from ratchet.contracts.columns import EVENT, KEY, KNOWN, LABEL, TRUSTED
+from ratchet.contracts.evidence import Evidence, worst
 from ratchet.contracts.metrics import row_losses, summary
 from ratchet.errors import ModelError, NotFound
 from tasks import show
 from tasks.cycle import Cycle
+from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +48,8 @@ def gate(cycle: Cycle) -> None:
     )
     cycle.gate_evidence = core.judge(request, definition)
     cycle.gate_evidence += core.judge_trusted(_on_trusted(cycle), definition)
+    if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
+        cycle.gate_evidence.append(_probe(cycle))
     for evidence in cycle.gate_evidence:
         show.log(f"{evidence.check}: {evidence.verdict}: {evidence.arithmetic}")
 
@@ -75,19 +81,35 @@ def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:
     )
 
 
+def _probe(cycle: Cycle) -> Evidence:
+    """Does a rare value of the last windows turn the candidate's predictions?"""
+    candidate = cycle.candidates[cycle.chosen or ""]
+    last = cycle.workspace.calendar.window_of(cycle.judged_cut().holdout_before - 1).index
+    span = (last - rules.PROBED + 1, last)
+    rows, labels = labelled(cycle, cycle.window, span, None, revoked=False)
+    control = trusted_rows(cycle, cycle.window, span)
+    return rules.probe(
+        by_window(cycle, rules.Sample(rows, labels), span),
+        by_window(cycle, rules.Sample(control, numbers(control[LABEL])), span),
+        partial(predict, candidate),
+        cycle.workspace.definition,
+        seed=seed_of(cycle, cycle.window, rows, control),
+    )
+
+
 def _trusted_rows(cycle: Cycle) -> pa.Table:
     """The trusted rows with a label whose events were held out, known by the end of the window."""
     import pyarrow.compute as pc
 
-    assert cycle.cut is not None  # noqa: S101  something was held out
-    first = cycle.workspace.calendar.window_of(cycle.cut.holdout_from).index
+    cut = cycle.judged_cut()
+    first = cycle.workspace.calendar.window_of(cut.holdout_from).index
     rows = cycle.workspace.landing_tables.read(TRUSTED, windows=(first, cycle.window.index + 1))
     if not rows.num_rows:
         return rows
     inside = pc.and_(
         pc.and_(
-            pc.greater_equal(rows[EVENT], cycle.cut.holdout_from),
-            pc.less(rows[EVENT], cycle.cut.holdout_before),
+            pc.greater_equal(rows[EVENT], cut.holdout_from),
+            pc.less(rows[EVENT], cut.holdout_before),
         ),
         pc.and_(pc.less(rows[KNOWN], cycle.window.end), pc.is_valid(rows[LABEL])),
     )

@@ -16,11 +16,13 @@ from ratchet.contracts.columns import (
     LABEL,
     LABELS,
     OBJECT,
+    REVOCATIONS,
     SOURCE,
     TRUSTED,
     trusted_schema,
 )
 from ratchet.contracts.metrics import spread
+from ratchet.contracts.revocation import revoked_mask, revoked_now
 from tasks.cycle import Cycle
 
 if TYPE_CHECKING:
@@ -77,20 +79,33 @@ def gather(cycle: Cycle, window: Window, fresh: pa.Table, span: tuple[int, int])
 
 
 def labelled(
-    cycle: Cycle, window: Window, span: tuple[int, int], fresh: pa.Table | None
+    cycle: Cycle,
+    window: Window,
+    span: tuple[int, int],
+    fresh: pa.Table | None,
+    *,
+    revoked: bool = True,
 ) -> tuple[pa.Table, NDArray[np.float64]]:
-    """Accepted rows of a span of events that have a label or should have one, and their labels."""
+    """Accepted rows of a span of events that have a label or should have one, and their labels.
+
+    ``revoked`` False leaves out what may no longer be learned from.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     workspace, definition = cycle.workspace, cycle.workspace.definition
     known = (span[0], window.index + 1)
-    columns = [KEY, EVENT, SOURCE, OBJECT, *definition.features]
+    columns = [KEY, EVENT, KNOWN, SOURCE, OBJECT, *definition.features]
     rows = _within(cycle, workspace.tables.read(ACCEPTED, columns, known), span)
     if not rows.num_rows:
         return rows, np.empty(0)
-    earlier = workspace.tables.read(LABELS, [KEY, LABEL], known)
+    earlier = workspace.tables.read(LABELS, [KEY, LABEL, KNOWN, SOURCE, OBJECT], known)
+    if not revoked and (taken := revoked_now(workspace.tables.read(REVOCATIONS))):
+        rows, earlier = (
+            t.filter(pa.array(~revoked_mask(t, taken))) if t.num_rows else t
+            for t in (rows, earlier)
+        )
     parts = [t.select([KEY, LABEL]) for t in (earlier, fresh) if t is not None and t.num_rows]
     if not parts:
         return rows.slice(0, 0), np.empty(0)
@@ -100,6 +115,23 @@ def labelled(
     mature = rows[EVENT].to_numpy() < window.end - definition.label_delay
     keep = np.isfinite(labels) | mature
     return rows.filter(pa.array(keep)).combine_chunks(), labels[keep]
+
+
+def by_window(cycle: Cycle, sample: rules.Sample, span: tuple[int, int]) -> list[rules.Sample]:
+    """One sample for each window of the span, oldest first."""
+    import numpy as np
+    import pyarrow as pa
+
+    calendar = cycle.workspace.calendar
+    at = np.zeros(0, dtype=np.int64)
+    if sample.rows.num_rows:
+        at = (sample.rows[EVENT].to_numpy() - calendar.origin) // calendar.length
+    found = []
+    for index in range(span[0], span[1] + 1):
+        mine = at == index
+        rows = sample.rows.filter(pa.array(mine)).combine_chunks()
+        found.append(rules.Sample(rows, sample.labels[mine]))
+    return found
 
 
 def trusted_rows(cycle: Cycle, window: Window, span: tuple[int, int]) -> pa.Table:

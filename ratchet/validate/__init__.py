@@ -24,12 +24,14 @@ from ratchet.validate.labels import check_labels, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.match import Match, match
 from ratchet.validate.page import checks_page
+from ratchet.validate.probes import PROBED, probe
 from ratchet.validate.quota import Quota, check_quota
 from ratchet.validate.rows import RowJudgement, judge_rows, suite_frame, verdict
 from ratchet.validate.sample import Comparison, Sample
 
 __all__ = [
     "LOOK_BACK",
+    "PROBED",
     "Account",
     "Audit",
     "Blame",
@@ -57,6 +59,7 @@ __all__ = [
     "judge_rows",
     "look_back",
     "match",
+    "probe",
     "skill",
     "skill_from_metrics",
     "suite_frame",

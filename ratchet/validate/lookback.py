@@ -67,8 +67,8 @@ def look_back(
     ]
     if len(both) < 2 or both[-1][0] != len(batches) - 1:
         return None
-    pool, part = _together([(b, c) for _, b, c in both], definition, keyed)
-    thinned = _thin(pool, part, seed)
+    pool, part = together([(b, c) for _, b, c in both], definition, keyed)
+    thinned = thin(pool, part, seed)
     pool, part = pool.only(thinned), part[thinned]
     found = scan(pool)
     masks = [np.zeros(b.rows.num_rows, dtype=bool) for b in batches]
@@ -96,12 +96,12 @@ def _conclude(
     return LookBack(evidence, tuple(masks), nominated)
 
 
-def _together(
+def together(
     parts: Sequence[tuple[Sample, Sample]], definition: Definition, keyed: bool
 ) -> tuple[Pool, NDArray[np.int64]]:
     """One pool of all windows, coded alike, and the window of each of its rows.
 
-    The champion's scores are left out: a champion that learned the backdoor would vouch for it.
+    The scan gets no champion's scores: a champion that learned the backdoor would vouch for it.
     """
     import numpy as np
     import pyarrow as pa
@@ -110,10 +110,12 @@ def _together(
     batch = Sample(
         pa.concat_tables([b.rows.select(names) for b, _ in parts]).combine_chunks(),
         np.concatenate([b.labels for b, _ in parts]),
+        _scores([b for b, _ in parts]),
     )
     control = Sample(
         pa.concat_tables([c.rows.select(names) for _, c in parts]).combine_chunks(),
         np.concatenate([c.labels for _, c in parts]),
+        _scores([c for _, c in parts]),
     )
     pool = pooled(batch, control, definition, keyed=keyed)
     drawn = np.cumsum([0, *(c.rows.num_rows for _, c in parts)])
@@ -124,7 +126,14 @@ def _together(
     return replace(pool, origin=pool.origin - first), part
 
 
-def _thin(pool: Pool, part: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+def _scores(samples: Sequence[Sample]) -> NDArray[np.float64] | None:
+    import numpy as np
+
+    found = [s.scores for s in samples if s.scores is not None]
+    return np.concatenate(found) if len(found) == len(samples) else None
+
+
+def thin(pool: Pool, part: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """Drop control rows at random until each window's share is that of the poorest window."""
     import numpy as np
 
