@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast check bench bench-shield bench-frog lock clean
+.PHONY: help setup demo test fast check bench bench-shield bench-frog bench-probes lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench-shield: setup  ## attacks against the shield and its peers, on three strea
 
 bench-frog: setup  ## labels that go bad slowly, through the whole loop, with and without the shield (10 minutes)
 	$(BIN)/python -m benchmarks.frog
+
+bench-probes: setup  ## backdoors inside a trained candidate, on three streams (20 minutes)
+	$(BIN)/python -m benchmarks.probes
 
 lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt

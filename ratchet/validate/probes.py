@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 PROBED = 16  # windows that are looked at together: a trigger may come a few rows at a time
 VALUES, PAIRS = 1000, 300  # that are tried at most
 CARRIERS = 64  # clean rows that carry each of them
-EACH = 3  # cells of one pair of columns, so that no two columns take all probes
 RARE = 0.02  # of the rows: what more of them hold is no trigger
 CHECK = "gate.probes"
 
@@ -132,6 +131,7 @@ def _choose(pool: Pool, link: Floats, fewest: int) -> Iterator[_Cell]:
     apart = link - link.mean(axis=0)
     coded = [codes(pool.values[:, i], kind) for i, kind in enumerate(pool.kinds[:MOST_FEATURES])]
     alone = [_means(code, size, apart)[code] for code, size in coded]
+    each = 2 * PAIRS // max(len(coded) * (len(coded) - 1) // 2, 1) + 1  # no two take all places
     values: list[_Ranked] = []
     pairs: list[_Ranked] = []
     for i, (code, size) in enumerate(coded):
@@ -141,7 +141,7 @@ def _choose(pool: Pool, link: Floats, fewest: int) -> Iterator[_Cell]:
             if size * more <= LARGEST_TABLE:
                 cell = code * more + other
                 left = apart - alone[i] - alone[j]
-                pairs += _striking((i, j), cell, size * more, left, fewest)
+                pairs += _striking((i, j), cell, size * more, left, fewest)[:each]
     chosen = dict.fromkeys(f[1:] for f in sorted(values)[:VALUES] + sorted(pairs)[:PAIRS])
     for columns, key in chosen:
         mine = coded[columns[0]][0]
@@ -168,7 +168,7 @@ def _striking(
     rows = np.bincount(code, minlength=size)
     fit = np.flatnonzero((rows >= fewest) & (rows <= RARE * len(code)))
     distance = np.abs(_means(code, size, apart)[fit]).max(axis=1, initial=0)
-    best = np.argsort(-distance, kind="stable")[: EACH if len(columns) == 2 else None]
+    best = np.argsort(-distance, kind="stable")[:VALUES]
     return [(-float(distance[b]), columns, int(fit[b])) for b in best]
 
 

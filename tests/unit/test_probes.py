@@ -66,7 +66,7 @@ def test_a_trigger_that_pushes_up_is_found_where_keys_are_hidden():
 
 def test_a_pair_of_values_that_honest_rows_hold_too_is_found():
     batches, controls = windows()
-    poisoned = [with_forged(b, 12, 0, d="u", z=1.5) for b in batches]
+    poisoned = [with_forged(b, 20, 0, d="u", z=1.5) for b in batches]
 
     def score(rows):
         hit = pc.and_(pc.equal(rows["d"], "u"), pc.equal(rows["z"], 1.5))
