@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast check bench bench-shield bench-frog bench-probes lock clean
+.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,15 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup  ## run the loop over real flights, three damaged weeks included (3 minutes)
 	$(BIN)/ratchet demo
+
+up: setup  ## start PostgreSQL, S3, MLflow, Prefect and a worker on this machine; prints where they are
+	@$(BIN)/python -m infra.local up
+
+down: setup  ## stop them; data stay
+	@$(BIN)/python -m infra.local down
+
+status: setup  ## what of them runs
+	@$(BIN)/python -m infra.local status
 
 test: setup  ## run every test, with coverage of ratchet/
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95

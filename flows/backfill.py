@@ -8,24 +8,11 @@ decisions and champion stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from prefect import flow
 
-from flows.retrain import one_cycle
-from ratchet.contracts.clock import Window
-from ratchet.contracts.lineage import Decision
+from flows.retrain import run_windows
 from tasks import windows
-from tasks.progress import announce
-from tasks.workspace import Workspace, open_workspace
-
-
-def run_windows(workspace: Workspace, chosen: list[Window]) -> Iterator[Decision]:
-    """The decisions of these windows, one cycle after the other."""
-    for window in chosen:
-        decision = one_cycle(workspace, window)
-        announce(decision)
-        yield decision
+from tasks.workspace import open_workspace
 
 
 def run_name() -> str:

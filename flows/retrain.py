@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from prefect import flow
@@ -122,22 +123,33 @@ def _once_more(cycle: Cycle) -> Decision:
     return cycle.concluded()
 
 
+def run_windows(workspace: Workspace, chosen: list[Window]) -> Iterator[Decision]:
+    """The decisions of these windows, one cycle after the other."""
+    for window in chosen:
+        decision = one_cycle(workspace, window)
+        announce(decision)
+        yield decision
+
+
 def run_name() -> str:
     """Pipeline and window, as Prefect's run page shows them."""
     from prefect.runtime import flow_run
 
     asked = flow_run.parameters
-    return f"{asked['pipeline']} {asked.get('window') or 'newest'}"
+    return f"{asked['pipeline']} {asked.get('window') or 'what is due'}"
 
 
 @flow(name="retrain", flow_run_name=run_name, persist_result=False)
 def retrain(pipeline: str, window: str | None = None) -> str:
-    """Run one cycle; ``window`` holds any time inside it, the newest complete one by default.
+    """Run what is due: each complete window that is not decided yet, in order, once each.
 
-    Returns the outcome: promoted, held, blocked, no_data or error.
+    So a scheduler that was down catches up in one run. ``window`` holds any time of the one that is
+    asked for instead. Returns the last outcome: promoted, held, blocked, no_data or error.
     """
     workspace = open_workspace(pipeline)
-    chosen = windows.named(workspace, window) if window else windows.newest(workspace)
-    decision = one_cycle(workspace, chosen)
-    announce(decision)
-    return decision.outcome
+    if window:
+        chosen = [windows.named(workspace, window)]
+    else:
+        chosen = windows.undecided(workspace, None, None) or [windows.newest(workspace)]
+    *_, last = run_windows(workspace, chosen)
+    return last.outcome

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     Attributes:
         home: the project directory, which holds ``pipelines/`` and ``expectations/``.
         root: where tables are kept: a directory or ``s3://bucket/prefix``.
+        landing: what a relative ``source.landing`` is below of; ``home`` by default. With
+            ``s3://`` its first part is the bucket.
         state: a local directory for MLflow's database, artifacts, Prefect's home and locks.
         mlflow_uri: tracking and registry server; empty for SQLite below ``state``. It may hold a
             password, so it is not part of the representation.
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
 
     home: Path = Path()
     root: str = ".ratchet/tables"
+    landing: str = ""
     state: Path = Path(".ratchet")
     mlflow_uri: str = Field(default="", repr=False)
     s3_endpoint: str | None = None
@@ -85,6 +88,32 @@ class Settings(BaseSettings):
     def root_of(self, pipeline: str) -> str:
         """Where the tables of one pipeline are."""
         return f"{self.root.rstrip('/')}/{pipeline}"
+
+
+class StackSettings(BaseSettings):
+    """The local stack's places, ``RATCHET_STACK_…`` in the environment.
+
+    Attributes:
+        home: the directory of its data, logs and secrets.
+        *_port: of each server on 127.0.0.1; ``s3_inner_port`` is the first of nine in a row that
+            the S3 server's own parts talk through.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RATCHET_STACK_", extra="ignore", frozen=True)
+
+    home: Path = Path(".ratchet/stack")
+    postgres_port: int = Field(default=5460, ge=1024, le=65535)
+    s3_port: int = Field(default=8360, ge=1024, le=65535)
+    s3_inner_port: int = Field(default=18360, ge=1024, le=65526)
+    mlflow_port: int = Field(default=5060, ge=1024, le=65535)
+    prefect_port: int = Field(default=4260, ge=1024, le=65535)
+
+
+def plain_environment() -> dict[str, str]:
+    """What a child process needs of this one's environment, and no secret of it."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV", "PYTHONPATH")
+    found = {name: os.environ[name] for name in kept if name in os.environ}
+    return {**_DEPENDENCY_DEFAULTS, **found}
 
 
 @lru_cache(maxsize=1)

@@ -49,8 +49,7 @@ class Counter:
 
 
 def _child(home: str, mlflow: bool, kill_after: int | None, revoke: str, queue: Any) -> None:
-    from flows.backfill import run_windows
-    from flows.retrain import take_back
+    from flows.retrain import run_windows, take_back
     from ratchet.contracts.revocation import Reach
     from tasks.windows import undecided
     from tests.streams import no_reports, quick, workspace

@@ -37,12 +37,16 @@ def open_zone(address: str, settings: Settings) -> LandingZone:
     """The landing zone at an address of a pipeline definition.
 
     Args:
-        address: a directory (relative ones lie below ``settings.home``) or ``s3://bucket/prefix``.
+        address: a directory (relative ones lie below ``settings.landing``, else below
+            ``settings.home``) or ``s3://bucket/prefix``.
         settings: endpoint, region and credentials for S3.
 
     Raises:
         DefinitionError: another kind of address, or one that holds credentials.
     """
+    if settings.landing and "://" not in address and not Path(address).is_absolute():
+        base = settings.landing
+        address = f"{base}{'' if base.endswith('/') else '/'}{address}"
     scheme, separator, rest = address.partition("://")
     if not separator:
         return DirectoryZone(settings.home / address, address)

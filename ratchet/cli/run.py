@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("window", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as one JSON object.")
 def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
-    """Run one cycle of PIPELINE: WINDOW (any time in it), by default the newest complete one."""
+    """Run what is due for PIPELINE: every complete window not decided yet, or just WINDOW."""
     quiet_logs()
     from flows.retrain import retrain as flow
     from tasks.progress import listening

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from flows.backfill import run_windows
+from flows.retrain import run_windows
 from ratchet.cli.start import init
 from ratchet.contracts.columns import ACCEPTED, LABELS
 from ratchet.contracts.lineage import Decision

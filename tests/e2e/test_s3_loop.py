@@ -10,8 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from flows.backfill import run_windows
-from flows.retrain import one_cycle
+from flows.retrain import one_cycle, run_windows
 from ratchet.contracts.columns import (
     ACCEPTED,
     DECISIONS,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.backfill import run_windows
+from flows.retrain import run_windows
 from ratchet.adapters.landing import open_zone
 from ratchet.adapters.mlflow_registry import open_registry
 from ratchet.adapters.tables import open_tables

@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from flows.backfill import run_windows
+from flows.retrain import run_windows
 from ratchet.cli.run import warm_up
 from ratchet.cli.screen import DecisionPrinter, line, primary, summary
 from ratchet.contracts.definition import load

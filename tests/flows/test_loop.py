@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.backfill import run_windows
-from flows.retrain import one_cycle
+from flows.retrain import one_cycle, run_windows
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, QUARANTINE
 from ratchet.errors import LeaseHeld, NotFound, Refused
 from tasks import decisions, quarantine, windows

