@@ -20,9 +20,12 @@ from ratchet.errors import DefinitionError, StorageError
 from ratchet.ingest import parse_record
 from ratchet.settings import Settings
 from tests import streams
+from tests.postgres_server import PostgresServer
+from tests.s3_server import free_ports
 
 ROWS = streams.window_rows(0, rows=300)
 SECRET = "hunter2-is-a-secret"
+TIMESTAMP = 'kind = "timestamp"\nwindow = "7d"\norigin = "1970-01-01"'
 
 
 class Service(BaseHTTPRequestHandler):
@@ -77,7 +80,7 @@ def opened(uri: str, table: str = "", home: Path = Path()) -> tuple[Any, Any]:
     return definition, open_record(definition, settings)
 
 
-@pytest.fixture(params=["file", "directory", "sqlite", "http"])
+@pytest.fixture(params=["file", "directory", "sqlite", "postgres", "http"])
 def record(request: Any, tmp_path: Path) -> tuple[Any, Any]:
     if request.param == "file":
         pq.write_table(ROWS, tmp_path / "truth.parquet")
@@ -97,8 +100,64 @@ def record(request: Any, tmp_path: Path) -> tuple[Any, Any]:
                 [tuple(r.values()) for r in ROWS.to_pylist()],
             )
         return opened(f"sqlite:///{tmp_path}/truth.db", "the truth")
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        return opened(in_postgres(server), "Audit.The Truth")
     server = request.getfixturevalue("service")
     return opened(f"http://127.0.0.1:{server.server_port}/truth")
+
+
+def in_postgres(server: PostgresServer, times: str = "bigint") -> str:
+    """A schema with a mixed-case table and a role that may read it and nothing else."""
+    with server.connect() as cursor:
+        cursor.execute("select 1 from pg_roles where rolname = 'reader'")
+        if cursor.fetchone() is None:
+            cursor.execute("create role reader login password %s", (SECRET,))
+        cursor.execute('drop schema if exists "Audit" cascade; create schema "Audit"')
+        cursor.execute('grant usage on schema "Audit" to reader')
+        cursor.execute(
+            f'create table "Audit"."The Truth" (id text, t {times}, x float8, z float8, c text,'
+            " y numeric)"
+        )
+        moment = "to_timestamp(%s / 1e6)" if times != "bigint" else "%s"
+        cursor.executemany(
+            f'insert into "Audit"."The Truth" values (%s, {moment}, %s, %s, %s, %s)',  # noqa: S608
+            [tuple(r.values()) for r in ROWS.to_pylist()],
+        )
+        cursor.execute('grant select on "Audit"."The Truth" to reader')
+    return f"postgresql://reader@127.0.0.1:{server.port}/postgres"
+
+
+def test_moments_with_a_time_zone_are_read_from_postgres(postgres: PostgresServer) -> None:
+    uri = in_postgres(postgres, "timestamptz")
+    text = streams.PIPELINE.replace('kind = "integer"\nwindow = 1000', TIMESTAMP)
+    text = text.replace("delay = 1000", 'delay = "1d"')
+    definition = parse(text + f'\n[record]\nuri = "{uri}"\ntable = "Audit.The Truth"\n')
+    source = open_record(definition, Settings(record_password=SecretStr(SECRET)))
+    assert source is not None
+    found = parse_record(source.lookup(["k0-5"]), definition)
+    truth = {r["id"]: r for r in ROWS.to_pylist()}
+    assert found[EVENT].to_pylist() == [truth["k0-5"]["t"]]
+    drawn = parse_record(source.sample(200, 600, 25, 7), definition)
+    assert drawn.num_rows == 25
+    assert all(200 <= t < 600 for t in drawn[EVENT].to_pylist())
+
+
+def test_a_database_that_refuses_or_is_gone_is_no_evidence(postgres: PostgresServer) -> None:
+    uri = in_postgres(postgres)
+    definition = definition_for(uri, "Audit.The Truth")
+    wrong = Settings(record_password=SecretStr("a-wrong-password"))
+    (closed,) = free_ports(1)
+    gone = definition_for(uri.replace(str(postgres.port), str(closed)), "Audit.The Truth")
+    other = definition_for(uri, "Audit.Another")
+    right = Settings(record_password=SecretStr(SECRET))
+    for asked, settings in ((definition, wrong), (gone, right), (other, right)):
+        source = open_record(asked, settings)
+        assert source is not None
+        with pytest.raises(StorageError, match="cannot be read") as caught:
+            source.lookup(["k0-1"])
+        assert SECRET not in str(caught.value)
+        assert "a-wrong-password" not in str(caught.value)
 
 
 def test_rows_are_found_by_key(record: tuple[Any, Any]) -> None:

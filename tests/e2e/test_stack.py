@@ -23,6 +23,7 @@ from ratchet.contracts.lineage import Decision
 from ratchet.settings import StackSettings
 from tasks import decisions
 from tests import streams
+from tests.postgres_server import pass_through
 from tests.s3_server import free_ports
 
 pytestmark = pytest.mark.slow
@@ -150,11 +151,7 @@ def wait(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("stack")
-    for directory in home.parents:  # PostgreSQL runs as nobody when tests run as root
-        if os.geteuid() == 0 and directory.stat().st_mode & 0o001 == 0:
-            directory.chmod(directory.stat().st_mode | 0o001)
-    if os.geteuid() == 0:
-        home.chmod(0o711)
+    pass_through(home)
     streams.project(home, 0)
     (home / "prefect.yaml").write_text(DEPLOYMENTS)
     made = Stack(home)
