@@ -61,15 +61,15 @@ def test_fault_05_empty_batch_trains_nothing() -> None:
 
 
 def test_fault_05_a_recipe_whose_windows_are_empty_trains_nothing() -> None:
-    rows, y = stream(rows=1000)
+    rows, y = stream(rows=2000)
     events = rows[EVENT].to_numpy()
     rows = rows.filter(pa.array((events < 500) | (events >= 800)))
     pipeline = definition()
-    _, _, history = prepare(pipeline, rows, labels_of(*stream(rows=1000)), 1000)
+    _, _, history = prepare(pipeline, rows, labels_of(*stream(rows=2000)), 1000)
     with pytest.raises(NoCandidate, match=r"0 training rows < train\.min_rows"):
         candidate(pipeline, history, "recent")
     assert candidate(pipeline, history, "all").manifest.lineage.rows == (events < 500).sum()
-    assert len(y) == 1000
+    assert len(y) == 2000
 
 
 def test_fault_11_labels_late_or_missing_are_inconclusive_and_never_negatives() -> None:
@@ -222,12 +222,12 @@ def test_fault_21_a_champion_trained_past_the_holdout_blocks() -> None:
 
 
 def test_fault_all_null_labels_give_no_candidate() -> None:
-    rows, y = stream(rows=1000)
+    rows, y = stream(rows=2000)
     labels = labels_of(rows, y)
-    nulls = labels.set_column(2, LABEL, pa.nulls(1000, pa.float64()))
+    nulls = labels.set_column(2, LABEL, pa.nulls(2000, pa.float64()))
     with pytest.raises(NoCandidate, match="no accepted row before 900 has a label as of 1000"):
         prepare(definition(), rows, nulls, 1000)
-    strangers = labels.set_column(0, KEY, pa.array([f"other{i}" for i in range(1000)]))
+    strangers = labels.set_column(0, KEY, pa.array([f"other{i}" for i in range(2000)]))
     with pytest.raises(NoCandidate, match="do not match the rows' keys"):
         prepare(definition(), rows, strangers, 1000)
     # labels that stop coming: an old window is judged again and again, never a guess
