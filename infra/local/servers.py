@@ -18,6 +18,7 @@ from ratchet.settings import StackSettings, plain_environment
 
 POOL = "ratchet"
 UNAUTHORISED = 401
+REMEMBERED_SECONDS = 60  # a changed MLflow password may be valid so long
 
 
 def members(place: StackSettings, project: Path, secrets: Secrets) -> list[list[Member]]:
@@ -59,6 +60,8 @@ def _mlflow(place: StackSettings, home: Path, secrets: Secrets) -> Member:
         f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {accounts}\n"
         f"admin_username = admin\nadmin_password = {secrets.mlflow_admin}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        # Each request would pay for a password hash again, half a second on a busy core.
+        f"auth_cache_ttl_seconds = {REMEMBERED_SECONDS}\n"
     )
     hosts = f"127.0.0.1:{port},localhost:{port}"
     return Member(
