@@ -105,7 +105,7 @@ class StackSettings(BaseSettings):
     postgres_port: int = Field(default=5460, ge=1024, le=65535)
     s3_port: int = Field(default=8360, ge=1024, le=65535)
     s3_inner_port: int = Field(default=18360, ge=1024, le=65526)
-    mlflow_port: int = Field(default=5060, ge=1024, le=65535)
+    mlflow_port: int = Field(default=5050, ge=1024, le=65535)
     prefect_port: int = Field(default=4260, ge=1024, le=65535)
 
 
