@@ -11,7 +11,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.retrain import run_windows
-from tasks import windows
+from tasks import observe, windows
 from tasks.workspace import open_workspace
 
 
@@ -26,6 +26,7 @@ def run_name() -> str:
 
 
 @flow(name="backfill", flow_run_name=run_name, persist_result=False)
+@observe.observed
 def backfill(
     pipeline: str, start: str | None = None, end: str | None = None, replay: str | None = None
 ) -> dict[str, int]:

@@ -18,7 +18,7 @@ from prefect import flow
 from ratchet.contracts.clock import Window
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.revocation import Reach
-from tasks import decisions, windows
+from tasks import decisions, observe, windows
 from tasks.cycle import Cycle, run_stage
 from tasks.drift import drift
 from tasks.gate import gate
@@ -126,7 +126,8 @@ def _once_more(cycle: Cycle) -> Decision:
 def run_windows(workspace: Workspace, chosen: list[Window]) -> Iterator[Decision]:
     """The decisions of these windows, one cycle after the other."""
     for window in chosen:
-        decision = one_cycle(workspace, window)
+        with observe.cycle(workspace, window):
+            decision = one_cycle(workspace, window)
         announce(decision)
         yield decision
 
@@ -140,6 +141,7 @@ def run_name() -> str:
 
 
 @flow(name="retrain", flow_run_name=run_name, persist_result=False)
+@observe.observed
 def retrain(pipeline: str, window: str | None = None) -> str:
     """Run what is due: each complete window that is not decided yet, in order, once each.
 

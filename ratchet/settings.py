@@ -51,7 +51,10 @@ class Settings(BaseSettings):
         s3_endpoint: another S3 server than Amazon's.
         s3_access_key, s3_secret_key: credentials; left out, boto3's own chain finds them.
         record_password: for the sources of record; the definition's ``record.uri`` has none.
-        log_level: from which level on the dependencies' own logs reach the terminal.
+        notify_urls: Apprise addresses of who is told, apart by spaces; each holds a secret.
+        notify_secret: signs what is posted to a pipeline's webhook: ``whsec_`` and base64.
+        log_level: from which level on logs reach the terminal.
+        log_format: of Ratchet's own lines: ``text``, or ``json`` with one object a line.
     """
 
     model_config = SettingsConfigDict(
@@ -68,7 +71,21 @@ class Settings(BaseSettings):
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
     record_password: SecretStr | None = None
+    notify_urls: SecretStr | None = None
+    notify_secret: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
+    log_format: Literal["text", "json"] = "text"
+
+    @property
+    def own_log_level(self) -> str:
+        """From which level on Ratchet's own lines reach the terminal.
+
+        Where nobody says: in JSON what an operator needs; as text none, because the commands print
+        what happened themselves.
+        """
+        if "log_level" in self.model_fields_set:
+            return self.log_level
+        return "INFO" if self.log_format == "json" else "CRITICAL"
 
     @property
     def tracking_uri(self) -> str:
@@ -124,7 +141,9 @@ def settings() -> Settings:
         DefinitionError: a variable is wrong; its value is not repeated, as it may be a secret.
     """
     try:
-        return Settings()
+        # A file each, named like the variable, as Docker and Kubernetes mount secrets.
+        folder = os.environ.get("RATCHET_SECRETS_DIR")
+        return Settings(_secrets_dir=folder)  # type: ignore[call-arg]
     except ValidationError as error:
         lines = [f"RATCHET_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
         raise DefinitionError("\n  ".join(["environment:", *lines])) from None
@@ -149,6 +168,8 @@ def quiet_logs() -> None:
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL" if level == "ERROR" else level)
     for name in ("prefect", "great_expectations", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(level)
+    for name in ("urllib3", "httpx", "httpcore", "apprise"):  # they would log whole addresses
+        logging.getLogger(name).setLevel("WARNING")
 
 
 def mlflow_ui_environment() -> dict[str, str]:

@@ -6,6 +6,7 @@ result store, because its tables are large and results are kept until the flow e
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.evidence import Evidence, Verdict, worst
+from ratchet.logs import about
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from ratchet.contracts.seams import ModelVersion, Report
     from ratchet.self_train import Cut
     from tasks.workspace import Workspace
+
+logger = logging.getLogger("ratchet.cycle")
 
 
 @dataclass(eq=False)
@@ -99,6 +103,11 @@ class Cycle:
         return self.cut
 
     @property
+    def evidence(self) -> list[Evidence]:
+        """All so far, on the data and by the gate."""
+        return [*self.data_evidence, *self.gate_evidence]
+
+    @property
     def key(self) -> str:
         """The idempotence key of this cycle."""
         key = self.workspace.key(self.window)
@@ -122,10 +131,23 @@ class Cycle:
 
 def run_stage(stage: Any, cycle: Cycle) -> None:
     """Run one stage: as a Prefect task inside a flow run, else as a plain call. Times it."""
-    started = time.perf_counter()
+    started, before = time.perf_counter(), len(cycle.evidence)
     call: Callable[..., Any] = stage if in_flow_run() else stage.fn
-    call(cycle)
-    cycle.seconds[stage.name] = round(time.perf_counter() - started, 4)
+    with about(pipeline=cycle.workspace.name, window=cycle.label, stage=stage.name):
+        call(cycle)
+        cycle.seconds[stage.name] = round(time.perf_counter() - started, 4)
+        _log_stage(cycle, stage.name, cycle.evidence[before:])
+
+
+def _log_stage(cycle: Cycle, stage: str, evidence: list[Evidence]) -> None:
+    """What its checks found, and how long it took."""
+    for one in evidence:
+        level = logging.INFO if one.verdict.lets_through else logging.WARNING
+        facts: dict[str, Any] = {"check": one.check, "verdict": one.verdict.value}
+        said = f"{one.check}: {one.verdict}: {one.arithmetic}"
+        logger.log(level, "%s", said, extra={"facts": facts})
+    seconds = cycle.seconds[stage]
+    logger.info("%s took %.2f s", stage, seconds, extra={"facts": {"seconds": seconds}})
 
 
 def in_flow_run() -> bool:

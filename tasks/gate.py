@@ -15,7 +15,6 @@ from ratchet.contracts.columns import EVENT, KEY, KNOWN, LABEL, TRUSTED
 from ratchet.contracts.evidence import Evidence, worst
 from ratchet.contracts.metrics import row_losses, summary
 from ratchet.errors import ModelError, NotFound
-from tasks import show
 from tasks.cycle import Cycle
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
 
@@ -50,8 +49,6 @@ def gate(cycle: Cycle) -> None:
     cycle.gate_evidence += core.judge_trusted(_on_trusted(cycle), definition)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
         cycle.gate_evidence.append(_probe(cycle))
-    for evidence in cycle.gate_evidence:
-        show.log(f"{evidence.check}: {evidence.verdict}: {evidence.arithmetic}")
 
 
 def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:

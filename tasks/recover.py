@@ -9,7 +9,7 @@ from ratchet.contracts.clock import Window
 from ratchet.contracts.columns import DECISIONS
 from ratchet.contracts.lineage import Decision
 from ratchet.errors import ModelError, NotFound, Refused
-from tasks import decisions
+from tasks import decisions, observe
 from tasks.cycle import Cycle
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ def recover(workspace: Workspace) -> None:
     plan = core.recover(entries, champion.version if champion else None, verified)
     for action in plan:
         if isinstance(action, core.SetAlias):
+            observe.recovered(workspace.name, f"champion is version {action.version} again")
             workspace.lease.check()
             workspace.registry.set_alias(workspace.name, CHAMPION, action.version)
         else:
+            how = "completed" if action.completed else "undone"
+            observe.recovered(workspace.name, f"the cut-off {action.decision.cycle_key} is {how}")
             kind: core.Kind = "rollback" if action.kind == "rollback" else "cycle"
             write(workspace.tables, action.decision, "done", kind=kind, by="recovery")
 

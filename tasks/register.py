@@ -23,7 +23,7 @@ from ratchet.contracts.lineage import Decision
 from ratchet.contracts.seams import Append, ModelVersion, Tables
 from ratchet.errors import ModelError
 from ratchet.validate import checks_page
-from tasks import show
+from tasks import observe, show
 from tasks.cycle import Cycle, peak_mib
 
 if TYPE_CHECKING:
@@ -203,4 +203,4 @@ def _show(cycle: Cycle, decision: Decision) -> None:
     show.table(cycle, "checks", checks, f"Every check of {cycle.label}: {decision.outcome}")
     if run.startswith("http"):
         show.link(cycle, "mlflow", run, "MLflow run")
-    show.log(f"{cycle.label}: {decision.outcome}: {'; '.join(decision.reasons)}")
+    observe.decided(decision)

@@ -30,7 +30,7 @@ from ratchet.contracts.lineage import Lineage
 from ratchet.contracts.seams import Append
 from ratchet.errors import ModelError, NotFound, Refused
 from ratchet.validate import Account
-from tasks import decisions, show
+from tasks import decisions, observe
 from tasks.cycle import Cycle
 from tasks.rollback import prove, put_back
 
@@ -181,6 +181,7 @@ def revoke(workspace: Workspace, reach: core.Reach, *, by: str, reason: str) -> 
     if blast.restored is not None and blast.restored != blast.champion:
         put_back(workspace, blast.restored, by=by, reason=f"{reach.show()} revoked: {reason}")
     _write(workspace, reach, core.REVOKED, by, reason)
+    observe.revoked(workspace.name, blast.as_json(), by)
     return blast
 
 
@@ -231,7 +232,6 @@ def answer_alarms(workspace: Workspace) -> list[Blast]:
             found = revoke(workspace, core.Reach(source, known_from), by="ratchet", reason=reason)
         except NotFound:
             continue  # nothing of it was ever accepted
-        show.log(f"{source} revoked since {found.since}: champion {found.restored} {found.note}")
         answers.append(found)
     return answers
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ratchet.contracts.lineage import Decision
 from ratchet.errors import ModelError, Refused
-from tasks import decisions
+from tasks import decisions, observe
 from tasks.recover import recover
 from tasks.register import CHAMPION, write
 
@@ -47,6 +47,7 @@ def put_back(workspace: Workspace, version: int | None, *, by: str, reason: str)
     workspace.lease.check()
     workspace.registry.set_alias(workspace.name, CHAMPION, target)
     write(workspace.tables, decision, "done", kind="rollback", by=by)
+    observe.decided(decision)
     return decision
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -39,8 +40,5 @@ def link(cycle: Cycle, name: str, address: str, text: str) -> None:
 
 
 def log(message: str) -> None:
-    """One line in the run's log."""
-    if in_flow_run():
-        from prefect import get_run_logger
-
-        get_run_logger().info(message)
+    """One line in the log; inside a flow run Prefect shows it too (:mod:`tasks.observe`)."""
+    logging.getLogger("ratchet.cycle").info(message)

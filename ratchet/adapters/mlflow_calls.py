@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from ratchet.errors import NotFound, StorageError
 
 T = TypeVar("T")
+logger = logging.getLogger("ratchet.mlflow")
 PATIENCE_SECONDS = 10.0
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _TRANSIENT = "TEMPORARILY_UNAVAILABLE"
@@ -80,7 +81,7 @@ class Calls:
         import sqlalchemy.exc
         from mlflow.exceptions import MlflowException
 
-        deadline = time.monotonic() + self.patience
+        deadline, said = time.monotonic() + self.patience, False
         while True:
             self.wait_unlocked(what, deadline)
             try:
@@ -91,6 +92,9 @@ class Calls:
                     raise NotFound(self._said(what, error)) from None
                 if not _transient(error) or time.monotonic() >= deadline:
                     raise StorageError(self._said(what, error)) from None
+                if not said:
+                    logger.warning("trying again: %s", self._said(what, error))
+                said = True
             time.sleep(0.2)
 
     def wait_unlocked(self, what: str, deadline: float) -> None:

@@ -13,7 +13,7 @@ import sys
 
 import click
 
-from ratchet import __version__
+from ratchet import __version__, logs
 from ratchet.errors import LeaseHeld, RatchetError
 from ratchet.settings import prepare_environment
 
@@ -55,6 +55,7 @@ class _Lazy(click.Group):
 def ratchet() -> None:
     """Continuous retraining for tabular models that only ever move forward."""
     prepare_environment()
+    logs.set_up()
 
 
 def main() -> None:

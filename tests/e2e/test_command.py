@@ -75,6 +75,10 @@ def test_backfill_over_the_real_services(tmp_path: Path) -> None:
     for window in ("0", "1000", "2000", "3000"):
         assert (f"tiny-{window}-decision", "markdown") in artifacts
         assert (f"tiny-{window}-checks", "table") in artifacts
+    lines = [text for (text,) in query(prefect, "select message from log")]
+    for window in ("0", "1000", "2000", "3000"):
+        assert f"{window}: cycle begins" in lines
+        assert any(text.startswith(f"{window} register: register took") for text in lines)
 
     mlflow = home / "state" / "mlflow.db"
     assert query(mlflow, "select count(*) from runs where status = 'FINISHED'") == [(4,)]

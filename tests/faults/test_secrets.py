@@ -162,6 +162,9 @@ def test_fault_56_no_command_tells_a_secret(
         ("S3_ACCESS_KEY", "access"),
         ("S3_SECRET_KEY", PLANTED),
         ("MLFLOW_URI", address),
+        ("NOTIFY_URLS", f"json://{CLOSED}/{PLANTED} jsons://ada:{QUOTED[0]}@{CLOSED}/"),
+        ("LOG_FORMAT", "json"),
+        ("LOG_LEVEL", "DEBUG"),
     ):
         monkeypatch.setenv(f"RATCHET_{name}", value)
     settings.cache_clear()

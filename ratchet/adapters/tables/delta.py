@@ -13,6 +13,7 @@ names the file. Only Ratchet writes these tables; any Delta reader may read them
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import time
@@ -31,6 +32,7 @@ from ratchet.errors import Conflict, Damaged, NotFound, StorageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger("ratchet.tables")
 RACES = 40  # conflicts with other writers that one append outlives
 FAILURES = 3  # errors of the store itself
 READERS = 2  # files decoded at a time: memory stays at one result and two files
@@ -85,6 +87,8 @@ class DeltaTables:
                 raise
             except Exception as caught:
                 error = caught
+                kind = type(caught).__name__  # a lost race, or the store: what it says may be long
+                logger.info("table %s: not committed (%s), trying again", append.table, kind)
             time.sleep(_PAUSE * min(2**race, 16) * random.random())  # noqa: S311 - jitter
         raise Conflict(
             f"table {append.table}: other writers were faster {RACES} times; nothing was written. "
