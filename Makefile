@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes lock clean
+.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes bench-recovery lock clean
 
 help:  ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv from requirements.lock (every hash is checked)
 
@@ -59,6 +59,9 @@ bench-frog: setup  ## labels that go bad slowly, through the whole loop, with an
 
 bench-probes: setup  ## backdoors inside a trained candidate, on three streams (20 minutes)
 	$(BIN)/python -m benchmarks.probes
+
+bench-recovery: setup  ## kill -9 of each member of the stack in the middle of a cycle (15 minutes)
+	$(BIN)/python -m benchmarks.recovery
 
 lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt

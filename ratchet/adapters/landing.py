@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,7 +30,6 @@ from ratchet.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_TRIES = 3
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of year 9999; a file may claim to be younger
 
 
@@ -220,28 +220,29 @@ class S3Zone:
 
         failure: Exception
         _check(ref, max_bytes)
-        for _ in range(_TRIES):
+        for again in range(s3.BODIES):
             try:
                 return self._read(ref)
-            except ClientError as error:
+            except (BotoCoreError, ClientError) as error:
                 if s3.code(error) in (*s3.ABSENT, *s3.REFUSED):
                     raise _changed(ref.key, "overwritten or deleted") from None
                 raise self._unreachable(ref.key, error) from None
-            except (BotoCoreError, HTTPError) as error:  # the body broke off: botocore lets it
-                failure = error  # through as urllib3 raised it, and retries only requests
+            except (HTTPError, OSError) as error:  # the body broke off: botocore lets it through
+                failure = error  # as urllib3 raised it, and retries only requests
+            time.sleep(s3.REST * 2**again)
         raise self._unreachable(ref.key, failure)
 
     def _read(self, ref: ObjectRef) -> bytes:
         answer = self.client.get_object(
             Bucket=self.bucket, Key=self._base + ref.key, IfMatch=f'"{ref.etag}"'
         )
-        with answer["Body"] as body:
-            if answer.get("ContentLength") != ref.size or answer["ETag"].strip('"') != ref.etag:
-                raise _changed(ref.key, "changed")
-            data: bytes = body.read()  # bounded by the length just checked; raises when cut short
-        return data
+        if answer.get("ContentLength") != ref.size or answer["ETag"].strip('"') != ref.etag:
+            answer["Body"].close()
+            raise _changed(ref.key, "changed")
+        return s3.whole(dict(answer))  # bounded by the length just checked
 
     def _unreachable(self, what: str, error: Exception) -> StorageError:
         return StorageError(
-            f"{self.name}: {what}: {s3.clean(error)}; check the endpoint, the keys and the bucket"
+            f"{self.name}: {what}: {s3.clean(error)}. "
+            + s3.advice(error, "Check the endpoint, the keys and the bucket")
         )

@@ -3,13 +3,17 @@
 >>> split("s3://bucket/ratchet/flights")
 ('bucket', 'ratchet/flights')
 
-Promise: no credential ever appears in a message that leaves this module, and nothing is sent over
-plain HTTP except to this machine.
+Promise: no credential ever appears in a message that leaves this module, nothing is sent over plain
+HTTP except to this machine, and no wait is endless: a request is tried :data:`ATTEMPTS` times with
+back-off, and a body that trickles is given up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,6 +28,12 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 ABSENT = ("NoSuchKey", "NotFound", "404")
+CONNECT_SECONDS = 5
+READ_SECONDS = 20  # without a byte; a body may take that long, and more by its size
+SLOWEST = 65_536  # bytes a second that a body must arrive at
+ATTEMPTS = 4  # of one request; back-off with jitter in between: at most 1, 2 and 4 s
+BODIES = 3  # times that one body is asked for, when it breaks off
+REST = 0.25  # seconds before a body is asked for again; doubles
 _LONGEST = 400
 _secrets: set[str] = set()  # of the clients made by this process; never shown
 
@@ -64,7 +74,7 @@ def check_endpoint(settings: Settings) -> None:
 
 
 def client(settings: Settings) -> S3Client:
-    """A boto3 client: short time-outs, three attempts, keys from the settings or boto3's chain.
+    """A boto3 client: short time-outs, few attempts, keys from the settings or boto3's chain.
 
     Raises:
         DefinitionError: the endpoint or the keys cannot be used.
@@ -83,12 +93,95 @@ def client(settings: Settings) -> S3Client:
         aws_access_key_id=settings.s3_access_key,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         config=Config(
-            connect_timeout=5,
-            read_timeout=30,
-            retries={"total_max_attempts": 3, "mode": "standard"},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
             s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
         ),
     )
+
+
+def fetch(client: Any, **request: Any) -> tuple[dict[str, Any], bytes]:
+    """One GET: the answer's head, and its whole body, asked for again when it breaks off.
+
+    Raises:
+        ClientError, BotoCoreError: boto3's own, after its attempts.
+        OSError, HTTPError: the body broke off or trickled each time.
+    """
+    from urllib3.exceptions import HTTPError
+
+    failure: Exception
+    for again in range(BODIES):
+        answer = client.get_object(**request)
+        try:
+            return answer, whole(answer)
+        except (HTTPError, OSError) as error:  # botocore retries requests, not bodies
+            failure = error
+        time.sleep(REST * 2**again)
+    raise failure
+
+
+def whole(answer: dict[str, Any]) -> bytes:
+    """The body of a GET: all of it, or an error.
+
+    A read time-out sees a pause, not a trickle that never ends, so the whole body has its time too.
+
+    Raises:
+        TimeoutError: it came slower than :data:`SLOWEST`.
+        HTTPError: it broke off.
+    """
+    size = int(answer["ContentLength"])
+    limit = READ_SECONDS + size / SLOWEST
+    with answer["Body"] as body:  # urllib3's response
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            with contextlib.suppress(Exception):  # it was read to its end just now
+                body.shutdown()
+
+        timer = threading.Timer(limit, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            return bytes(body.read())
+        except Exception:
+            if late.is_set():
+                raise TimeoutError(f"{size:,} bytes did not arrive within {limit:.0f} s") from None
+            raise
+        finally:
+            timer.cancel()
+
+
+def advice(error: BaseException | str, otherwise: str) -> str:
+    """What to do about an error of the store, in a sentence; ``otherwise`` where it is unknown."""
+    text = f"{type(error).__name__} {error}"
+    return next((said for pattern, said in _ADVICE if re.search(pattern, text, re.I)), otherwise)
+
+
+_ADVICE = (
+    (
+        r"RequestTimeTooSkewed|RequestExpired",
+        "The clocks of this machine and of the S3 server differ: set this one, then run again",
+    ),
+    (
+        r"SignatureDoesNotMatch|InvalidAccessKeyId|InvalidToken|ExpiredToken|NoCredentials",
+        "Correct RATCHET_S3_ACCESS_KEY and RATCHET_S3_SECRET_KEY, then run again",
+    ),
+    (r"NoSuchBucket", "Make the bucket, or correct its name, then run again"),
+    (
+        r"AccessDenied|Forbidden|lacked the necessary privileges",
+        "Check that the keys may read and write there, then run again",
+    ),
+    (
+        r"SlowDown|ServiceUnavailable|InternalError|Throttl|status code 5\d\d|\(50\d\)",
+        "The S3 server is overloaded or failing. Nothing is lost: run again later",
+    ),
+    (
+        r"connect|timed? ?out|dns|reset|broken|did not arrive|response body",
+        "Check that the S3 server is up, then run again",
+    ),
+)
 
 
 def code(error: Exception) -> str:
@@ -105,6 +198,9 @@ def clean(error: BaseException | str, secrets: tuple[str, ...] = ()) -> str:
     text = str(error) or type(error).__name__
     text = re.split(r"\n\s+0: ", text)[0]  # a native backtrace starts here
     text = re.sub(r"\x1b\[[0-9;]*m|↳", "", text)
+    # Delta's object store puts a long address before what happened.
+    text = re.sub(r"Error performing (list request )?(?=Error performing)", "", text)
+    text = re.sub(r"(Error performing [A-Z]+) \S+ in [\d.]+\S*", r"\1", text)
     for secret in filter(None, {*secrets, *_secrets}):
         text = text.replace(secret, "***")
     # What an S3 server may echo of a request: whose it was and how it was signed.
@@ -138,8 +234,8 @@ def probe_conditional_writes(client: Any, bucket: str, prefix: str) -> None:
         if code(error) == "NotImplemented":
             raise _unsafe(where, "does not know conditional writes") from None
         raise StorageError(
-            f"{where}: the S3 server refused a small test object: {clean(error)}. Check the "
-            "endpoint, that the bucket exists, and that the keys may write there"
+            f"{where}: the S3 server refused a small test object: {clean(error)}. "
+            + advice(error, "Check the endpoint, the bucket and that the keys may write there")
         ) from None
 
 

@@ -22,6 +22,7 @@ from infra.local.secrets import Secrets, load
 from ratchet.contracts.lineage import Decision
 from ratchet.settings import StackSettings
 from tasks import decisions
+from tasks.workspace import Workspace
 from tests import streams
 from tests.postgres_server import pass_through
 from tests.s3_server import free_ports
@@ -93,8 +94,9 @@ class Stack:
         for key, data in streams.files_of(index).items():
             client.put_object(Bucket="landing", Key=key, Body=data)
 
-    def decided(self) -> list[Decision]:
-        space = streams.workspace(
+    def workspace(self) -> Workspace:
+        """The pipeline on the stack's S3, for reading."""
+        return streams.workspace(
             self.project,
             root="s3://tables",
             landing="s3://",
@@ -102,7 +104,9 @@ class Stack:
             s3_access_key="ratchet",
             s3_secret_key=self.secrets.s3_ratchet,
         )
-        return decisions.done(space)
+
+    def decided(self) -> list[Decision]:
+        return decisions.done(self.workspace())
 
     def prefect(self, path: str, body: dict[str, Any]) -> Any:
         place = f"http://127.0.0.1:{self.ports['prefect']}/api/{path}"

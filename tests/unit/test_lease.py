@@ -196,7 +196,7 @@ def test_errors_of_the_store_are_told(s3: S3Server) -> None:
     denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
     client = Broken(s3.client(), denied)
     with (
-        pytest.raises(StorageError, match=r"AccessDenied.*the keys may write there"),
+        pytest.raises(StorageError, match=r"AccessDenied.*the keys may read and write there"),
         S3Lease(client, s3.make_bucket(), "lease.json").hold("run"),
     ):
         raise AssertionError("held")
@@ -223,6 +223,7 @@ def test_the_clock_of_the_store_decides(age: int, free: bool) -> None:
             date = format_datetime(seen + timedelta(seconds=age), usegmt=True)
             return {
                 "Body": BytesIO(Holder.new("dead", 4, 60.0).to_bytes()),
+                "ContentLength": 0,
                 "ETag": '"e"',
                 "LastModified": seen,
                 "ResponseMetadata": {"HTTPHeaders": {"date": date}},

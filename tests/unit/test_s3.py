@@ -67,7 +67,7 @@ def test_safe_settings_give_a_client() -> None:
 def test_a_message_is_one_clean_line() -> None:
     raw = "Generic\x1b[31m↳\x1b[0m error\n   of key TOPSECRET99\n   0: <unknown>\n   1: start"
     assert s3.clean(raw, ("TOPSECRET99",)) == "Generic error of key ***"
-    assert len(s3.clean("x" * 5000)) == 400
+    assert len(s3.clean("-" * 5000)) == 400
     assert s3.clean(ValueError()) == "ValueError"
     assert s3.clean("denied: Credential=AKIAXYZ/2013, Signature=abc") == (
         "denied: Credential=***, Signature=***"

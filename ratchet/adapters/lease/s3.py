@@ -168,8 +168,7 @@ class S3Lease:
     def _read(self) -> tuple[Holder | None, str, float]:
         """The holder on record, the object's ETag ('' for none) and its age in whole seconds."""
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key)
-            body = answer["Body"].read()
+            answer, body = s3.fetch(self._client, Bucket=self._bucket, Key=self._key)
         except Exception as error:
             if s3.code(error) in s3.ABSENT:
                 return None, "", 0.0
@@ -185,6 +184,6 @@ class S3Lease:
 
     def _failure(self, error: Exception) -> StorageError:
         return StorageError(
-            f"lease {self._address}: {s3.clean(error)}. Check that the S3 server is up and that "
-            "the keys may write there, then run again"
+            f"lease {self._address}: {s3.clean(error)}. "
+            + s3.advice(error, "Check the S3 server and that the keys may write there")
         )

@@ -37,6 +37,7 @@ RACES = 40  # conflicts with other writers that one append outlives
 FAILURES = 3  # errors of the store itself
 READERS = 2  # files decoded at a time: memory stays at one result and two files
 _PAUSE = 0.02  # seconds; doubles with each conflict, up to 16 times this
+_REST = 0.25  # seconds; doubles with each error of the store
 
 
 class DeltaTables:
@@ -77,6 +78,7 @@ class DeltaTables:
                 failures += 1
                 if failures == FAILURES:
                     raise log.failure("did not take a commit", error) from None
+                time.sleep(_REST * 2**failures * random.random())  # noqa: S311 - jitter
             if parts is None or _schema(seen) != _schema(base):
                 schema, parts = _encoded(append, seen)
                 self._put(log, append.table, parts)

@@ -116,10 +116,9 @@ class S3Files:
         self._client.put_object(Bucket=self._bucket, Key=self._key(path), Body=data)
 
     def get(self, path: str) -> bytes:
-        """One GET of the whole object."""
+        """One GET of the whole object, asked for again when it breaks off."""
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(path))
-            return bytes(answer["Body"].read())
+            return s3.fetch(self._client, Bucket=self._bucket, Key=self._key(path))[1]
         except Exception as error:
             if s3.code(error) in s3.ABSENT:
                 raise FileNotFoundError(self.address(path)) from None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,12 +71,10 @@ class Log:
             NotFound: there is no such version.
             StorageError: the store cannot be reached.
         """
-        import deltalake
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
-            delta = deltalake.DeltaTable(self._uri, version, self._options or None)
-            snapshot = _snapshot(delta)
+            snapshot = self._load(version)
         except TableNotFoundError:
             return None
         except OSError as error:
@@ -86,6 +85,19 @@ class Log:
             raise self._damage(error) from None
         self._verify(snapshot)
         return snapshot
+
+    def _load(self, version: int | None) -> Snapshot:
+        """As Delta reads it; a listing that breaks off is asked for again, which Delta does not."""
+        import deltalake
+
+        for again in range(s3.BODIES):
+            try:
+                return _snapshot(deltalake.DeltaTable(self._uri, version, self._options or None))
+            except OSError as error:
+                if "response body" not in str(error) or again == s3.BODIES - 1:
+                    raise
+            time.sleep(s3.REST * 2**again)
+        raise AssertionError("the loop returns or raises")
 
     def create(self, schema: pa.Schema, parts: Sequence[Part], txn: str, now_ms: int) -> None:
         """Create the table and commit the first files, in one step."""
@@ -128,7 +140,8 @@ class Log:
     def failure(self, what: str, error: BaseException) -> StorageError:
         """A StorageError that says what to do about an error of the store."""
         text = s3.clean(error, self._secrets())
-        hint = next((h for pattern, h in _HINTS if re.search(pattern, text, re.I)), _HINT)
+        hint = next((h for pattern, h in _HINTS if re.search(pattern, text, re.I)), "")
+        hint = hint or s3.advice(error, _HINT)
         return StorageError(f"table {self._name} at {self._uri} {what}: {text}. {hint}")
 
     def _require(self, version: int) -> None:
@@ -171,9 +184,8 @@ _HINTS = (
     ),
     (r"Read-only file system|os error 30", "Make the root writable, then run again"),
     (r"File too large|os error 27", "Raise the file size limit, then run again; nothing is lost"),
-    (r"Permission|denied|Forbidden|403", "Let this user read and write there, then run again"),
+    (r"Permission denied|os error 13", "Let this user read and write there, then run again"),
     (r"Not a directory|File exists|os error (17|20)", "Point RATCHET_ROOT at a directory"),
-    (r"connect|timed? ?out|dns|reset", "Check that the S3 server is up, then run again"),
 )
 
 

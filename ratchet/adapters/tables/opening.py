@@ -95,9 +95,9 @@ def storage_options(settings: Settings) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": secret.get_secret_value() if secret else None,
         "AWS_ALLOW_HTTP": "true" if s3.is_loopback(settings.s3_endpoint or "") else None,
         "conditional_put": "etag",  # the store itself lets one of several commits win
-        "connect_timeout": "5s",
-        "timeout": "30s",
-        "max_retries": "3",
-        "retry_timeout": "15s",
+        "connect_timeout": f"{s3.CONNECT_SECONDS}s",
+        "timeout": f"{s3.READ_SECONDS}s",
+        "max_retries": "6",  # its back-off starts at 0.1 s: together up to about 7 s
+        "retry_timeout": "30s",
     }
     return {name: value for name, value in values.items() if value is not None}
