@@ -9,6 +9,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -38,16 +39,23 @@ def member(home: Path, port: int, secrets: Secrets) -> Member:
         name="postgres",
         command=(str(programs / "postgres"), "-D", str(data), *flags),
         environment=plain_environment(),
-        ready=lambda: _provide(port, secrets),
+        ready=lambda: provide("127.0.0.1", port, secrets.postgres, owners(secrets)),
         address=f"127.0.0.1:{port}",
         prepare=lambda: _initialise(data, programs, secrets, user),
         user=user,
     )
 
 
-def url(driver: str, port: int, user: str, password: str, database: str) -> str:
+def url(
+    driver: str, port: int, user: str, password: str, database: str, host: str = "127.0.0.1"
+) -> str:
     """A SQLAlchemy address. It holds the password: give it to nobody but the server."""
-    return f"postgresql+{driver}://{user}:{password}@127.0.0.1:{port}/{database}"
+    return f"postgresql+{driver}://{user}:{password}@{host}:{port}/{database}"
+
+
+def owners(secrets: Secrets) -> dict[str, str]:
+    """The roles that own the databases, to their passwords."""
+    return {"prefect": secrets.postgres_prefect, "mlflow": secrets.postgres_mlflow}
 
 
 def _programs(home: Path, user: tuple[int, int] | None) -> Path:
@@ -126,14 +134,19 @@ def _barred(path: Path) -> Path | None:
     return next((d for d in above if not d.stat().st_mode & 0o001), None)
 
 
-def _provide(port: int, secrets: Secrets) -> None:
-    """Roles and databases, made where they are missing; then each owner enters its own."""
+def provide(host: str, port: int, superuser: str, passwords: Mapping[str, str]) -> None:
+    """Roles and databases, made where they are missing; then each owner enters its own.
+
+    Args:
+        host, port: of the server.
+        superuser: its password.
+        passwords: of each role that owns a database.
+    """
     import psycopg2
     from psycopg2 import sql
 
-    passwords = {"prefect": secrets.postgres_prefect, "mlflow": secrets.postgres_mlflow}
-    place = {"host": "127.0.0.1", "port": port, "connect_timeout": 3}
-    admin = psycopg2.connect(user=SUPERUSER, password=secrets.postgres, dbname="postgres", **place)
+    place = {"host": host, "port": port, "connect_timeout": 3}
+    admin = psycopg2.connect(user=SUPERUSER, password=superuser, dbname="postgres", **place)
     try:
         admin.autocommit = True
         with admin.cursor() as cursor:

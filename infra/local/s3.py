@@ -86,11 +86,16 @@ def _program() -> Path:
 
 def _prepare(home: Path, keys: Path, secrets: Secrets) -> None:
     (home / "s3").mkdir(parents=True, exist_ok=True, mode=0o700)
-    identities = [_identity("admin", secrets.s3_admin, ["Admin"])]
+    write_private(keys, identities(secrets))
+
+
+def identities(secrets: Secrets) -> str:
+    """The server's file of keys: who may do what."""
+    found = [_identity("admin", secrets.s3_admin, ["Admin"])]
     for name, rights in RIGHTS.items():
         actions = [f"{action}:{bucket}" for action, bucket in rights]
-        identities.append(_identity(name, getattr(secrets, f"s3_{name}"), actions))
-    write_private(keys, json.dumps({"identities": identities}, indent=2))
+        found.append(_identity(name, getattr(secrets, f"s3_{name}"), actions))
+    return json.dumps({"identities": found}, indent=2)
 
 
 def _identity(name: str, secret: str, actions: list[str]) -> dict[str, Any]:
@@ -98,14 +103,14 @@ def _identity(name: str, secret: str, actions: list[str]) -> dict[str, Any]:
     return {"name": name, "credentials": credentials, "actions": actions}
 
 
-def client(port: int, name: str, secret: str) -> Any:
-    """A boto3 client of one of the parties."""
+def client(where: int | str, name: str, secret: str) -> Any:
+    """A boto3 client of one of the parties, at a port of this machine or at an address."""
     import boto3
     from botocore.config import Config
 
     return boto3.client(
         "s3",
-        endpoint_url=endpoint(port),
+        endpoint_url=endpoint(where) if isinstance(where, int) else where,
         region_name="us-east-1",
         aws_access_key_id=name,
         aws_secret_access_key=secret,
@@ -119,16 +124,28 @@ def client(port: int, name: str, secret: str) -> Any:
 
 
 def _provide(port: int, filer: int, secrets: Secrets) -> None:
-    admin = client(port, "admin", secrets.s3_admin)
+    make_buckets(client(port, "admin", secrets.s3_admin))
+    check_round_trip(client(port, "ratchet", secrets.s3_ratchet))
+    _side_door(filer)
+
+
+def make_buckets(admin: Any) -> None:
+    """The three buckets, made where they are missing."""
     there = {b["Name"] for b in admin.list_buckets()["Buckets"]}
     for bucket in BUCKETS:
         if bucket not in there:
             admin.create_bucket(Bucket=bucket)
-    writer = client(port, "ratchet", secrets.s3_ratchet)
+
+
+def check_round_trip(writer: Any) -> None:
+    """Prove that what is written can be read.
+
+    Raises:
+        StackError: it reads differently.
+    """
     writer.put_object(Bucket="tables", Key="_stack/probe", Body=b"ready")
     if writer.get_object(Bucket="tables", Key="_stack/probe")["Body"].read() != b"ready":
         raise StackError("S3: an object that was written reads differently")
-    _side_door(filer)
 
 
 def _side_door(filer: int) -> None:

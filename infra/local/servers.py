@@ -56,14 +56,9 @@ def _mlflow(place: StackSettings, home: Path, secrets: Secrets) -> Member:
     port, config = place.mlflow_port, home / "mlflow-auth.ini"
     database, password = place.postgres_port, secrets.postgres_mlflow
     accounts = postgres.url("psycopg2", database, "mlflow", password, "mlflow_auth")
-    text = (
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {accounts}\n"
-        f"admin_username = admin\nadmin_password = {secrets.mlflow_admin}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-        # Each request would pay for a password hash again, half a second on a busy core.
-        f"auth_cache_ttl_seconds = {REMEMBERED_SECONDS}\n"
-    )
+    text = mlflow_accounts(accounts, secrets.mlflow_admin)
     hosts = f"127.0.0.1:{port},localhost:{port}"
+    address = f"http://127.0.0.1:{port}"
     return Member(
         name="mlflow",
         command=(
@@ -84,28 +79,44 @@ def _mlflow(place: StackSettings, home: Path, secrets: Secrets) -> Member:
             "AWS_SECRET_ACCESS_KEY": secrets.s3_mlflow,
             "AWS_DEFAULT_REGION": "us-east-1",
         },
-        ready=lambda: _mlflow_ready(port, secrets),
-        address=f"http://127.0.0.1:{port}",
+        ready=lambda: mlflow_ready(address, secrets.mlflow_admin, secrets.mlflow_ratchet),
+        address=address,
         prepare=lambda: write_private(config, text),
     )
 
 
-def _mlflow_ready(port: int, secrets: Secrets) -> None:
-    """It answers, refuses strangers and foreign hosts, and knows the user ``ratchet``."""
+def mlflow_accounts(database: str, admin: str) -> str:
+    """The file of MLflow's basic auth: where its accounts are, and its administrator's password."""
+    return (
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database}\n"
+        f"admin_username = admin\nadmin_password = {admin}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        # Each request would pay for a password hash again, half a second on a busy core.
+        f"auth_cache_ttl_seconds = {REMEMBERED_SECONDS}\n"
+    )
+
+
+def mlflow_ready(base: str, admin: str, password: str) -> None:
+    """It answers, refuses strangers and foreign hosts, and knows the user ``ratchet``.
+
+    Args:
+        base: its address.
+        admin: its administrator's password.
+        password: that the user ``ratchet`` has, or gets where there is none yet.
+    """
     import httpx
 
-    base = f"http://127.0.0.1:{port}"
     search = f"{base}/api/2.0/mlflow/experiments/search"
     body = {"max_results": 1}
     _expect(httpx.post(search, json=body, timeout=10), UNAUTHORISED, "without a password")
     foreign = httpx.post(search, json=body, headers={"Host": "evil.example"}, timeout=10)
     _expect(foreign, 403, "for a foreign Host")
-    ratchet = ("ratchet", secrets.mlflow_ratchet)
+    ratchet = ("ratchet", password)
     if httpx.post(search, json=body, auth=ratchet, timeout=10).status_code == UNAUTHORISED:
         made = httpx.post(
             f"{base}/api/2.0/mlflow/users/create",
-            json={"username": "ratchet", "password": secrets.mlflow_ratchet},
-            auth=("admin", secrets.mlflow_admin),
+            json={"username": "ratchet", "password": password},
+            auth=("admin", admin),
             timeout=10,
         )
         _expect(made, 200, "when the user ratchet was to be made")
@@ -162,14 +173,14 @@ def _worker(place: StackSettings, home: Path, project: Path, secrets: Secrets) -
         environment=environment,
         ready=lambda: _worker_ready(place.prefect_port, secrets),
         address=f"http://127.0.0.1:{place.prefect_port}/work-pools/work-pool/{POOL}",
-        prepare=lambda: _deploy(project, environment),
+        prepare=lambda: deploy(project, environment, ("--type", "process")),
     )
 
 
-def _deploy(project: Path, environment: Mapping[str, str]) -> None:
+def deploy(project: Path, environment: Mapping[str, str], pool_options: tuple[str, ...]) -> None:
     """The pool, then every deployment of ``prefect.yaml``, as that file says."""
     prefect = (sys.executable, "-m", "prefect", "--no-prompt")
-    pool = ("work-pool", "create", POOL, "--type", "process", "--overwrite")
+    pool = ("work-pool", "create", POOL, *pool_options, "--overwrite")
     for step in (pool, ("deploy", "--all")):
         made = subprocess.run(  # noqa: S603 - our own interpreter and arguments
             (*prefect, *step),
