@@ -6,15 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.clock import Window
-from ratchet.contracts.columns import LANDED, WINDOW
+from ratchet.contracts.columns import LANDED
 from ratchet.errors import NotFound, Refused
+from tasks.backlog import complete
 from tasks.decisions import decided_keys, last_decided
 from tasks.ingest import take_in
 
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
-
-MAX_GAP = 60  # empty windows in a row that are still run, each to say that nothing came
 
 
 def land(workspace: Workspace) -> None:
@@ -34,33 +33,13 @@ def landed(workspace: Workspace) -> list[Window]:
         NotFound: nothing has landed.
     """
     land(workspace)
-    rows = workspace.landing_tables.read(LANDED, columns=[WINDOW])
-    if not rows.num_rows:
+    counts = workspace.landing_tables.windows(LANDED)
+    if not counts:
         raise NotFound(
             f"nothing has landed for {workspace.name} in {workspace.zone.name}: put files there "
             f"that match {workspace.definition.source.features!r} and run this again"
         )
-    calendar = workspace.calendar
-    span = [calendar.window(i) for i in _followed(rows[WINDOW], workspace)]
-    if calendar.clock.kind == "integer":
-        return span[:-1]
-    now = time.time_ns() // 1000
-    return [w for w in span if w.end <= now]
-
-
-def _followed(indices: object, workspace: Workspace) -> list[int]:
-    """Window indices in order, short gaps filled, up to the first stray rows beyond a long gap."""
-    import numpy as np
-
-    found, counts = np.unique(np.asarray(indices), return_counts=True)
-    out: list[int] = []
-    for index, count in zip(found.tolist(), counts.tolist(), strict=True):
-        gap = index - out[-1] - 1 if out else 0
-        if gap > MAX_GAP and count < workspace.definition.validate_.min_rows:
-            break
-        out += range(out[-1] + 1, index) if 0 < gap <= MAX_GAP else []
-        out.append(index)
-    return out
+    return complete(workspace.definition, counts)
 
 
 def newest(workspace: Workspace) -> Window:

@@ -31,6 +31,7 @@ COMMANDS = {
     "rollback": ("ratchet.cli.models", "rollback"),
     "verify": ("ratchet.cli.models", "verify"),
     "ui": ("ratchet.cli.models", "ui"),
+    "metrics": ("ratchet.cli.metrics", "metrics"),
 }
 
 

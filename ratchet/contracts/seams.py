@@ -86,6 +86,9 @@ class Tables(Protocol):
     def version(self, table: str) -> int:
         """The newest version; -1 when the table does not exist."""
 
+    def windows(self, table: str) -> dict[int, int]:
+        """Rows by window, of windows that have any; known from the log, no file is read."""
+
     def read(
         self,
         table: str,
@@ -122,6 +125,9 @@ class Lease(Protocol):
             LeaseHeld: it is not held, or another run took it over after this one was paused.
             StorageError: the store did not answer in time.
         """
+
+    def held(self) -> bool | None:
+        """Whether some run holds it now; None where that cannot be known without taking it."""
 
 
 @dataclass(frozen=True)

@@ -145,3 +145,22 @@ def test_leases_of_different_roots_are_apart(tmp_path: Path) -> None:
 def test_the_kinds_follow_the_root(tmp_path: Path, s3) -> None:
     assert isinstance(open_lease(str(tmp_path), Settings(state=tmp_path)), FileLease)
     assert isinstance(open_lease(f"s3://{s3.make_bucket()}", s3.settings()), S3Lease)
+
+
+def test_whether_it_is_held_is_seen_from_outside_without_taking_it(
+    new_lease: Callable[[], Lease],
+) -> None:
+    watcher = new_lease()
+    assert watcher.held() is False
+    with new_lease().hold("run"):
+        assert watcher.held() is True
+    assert watcher.held() is False
+    with new_lease().hold("run") as token:
+        assert token == 2
+
+
+def test_a_reader_of_an_s3_root_writes_nothing(s3) -> None:
+    bucket = s3.make_bucket()
+    lease = open_lease(f"s3://{bucket}/ratchet", s3.settings(), reading=True)
+    assert lease.held() is False
+    assert "Contents" not in s3.client().list_objects_v2(Bucket=bucket)

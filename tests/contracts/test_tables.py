@@ -57,6 +57,16 @@ def test_a_table_never_written_is_empty(tables: Tables) -> None:
     assert not tables.committed("landed", "a")
     with pytest.raises(NotFound, match="no version 0"):
         tables.read("landed", version=0)
+    assert tables.windows("landed") == {}
+
+
+def test_rows_by_window_are_known_from_the_log(new_tables: Callable[[], Tables]) -> None:
+    tables = new_tables()
+    both = pa.concat_tables([rows(3, ["a", "b"]), rows(-1, ["c"])])
+    tables.append(Append("landed", both, "1"))
+    tables.append(Append("landed", rows(3, ["d"]), "2"))
+    tables.append(Append("landed", rows(4, []), "3"))
+    assert new_tables().windows("landed") == {-1: 1, 3: 3}
 
 
 def test_what_was_appended_is_read(tables: Tables, new_tables: Callable[[], Tables]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 HOME = Path(__file__).parents[2]
 FILES = sorted(p for d in ("ratchet", "tasks", "flows") for p in (HOME / d).rglob("*.py"))
-STAGES = ("ingest", "validate", "self_train", "drift", "gate", "register", "profile")
+STAGES = ("ingest", "validate", "self_train", "drift", "gate", "register", "profile", "meters")
 VENDORS = {
     "prefect",
     "mlflow",

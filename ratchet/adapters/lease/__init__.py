@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["FileLease", "S3Lease", "open_lease"]
 
 
-def open_lease(root: str, settings: Settings) -> Lease:
+def open_lease(root: str, settings: Settings, reading: bool = False) -> Lease:
     """The lease of the tables below ``root``: a lock file in ``settings.state``, or an S3 object.
+
+    ``reading`` as in :func:`~ratchet.adapters.tables.opening.open_tables`: for ``held`` alone.
 
     Raises:
         DefinitionError: the root is not in its canonical form.
@@ -36,7 +38,7 @@ def open_lease(root: str, settings: Settings) -> Lease:
     """
     check_root(root)
     if root.startswith("s3://"):
-        client, bucket, prefix = open_store(root, settings)
+        client, bucket, prefix = open_store(root, settings, reading)
         return S3Lease(client, bucket, f"{prefix}/_lease.json".lstrip("/"))
     whole = str(Path(root).resolve())
     name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(whole).name)[:40]

@@ -58,6 +58,19 @@ class FileLease:
             who = found.describe() if found else "somebody else (its record is gone)"
             raise LeaseHeld(f"lease {self._path} was taken over by {who}; this run must stop")
 
+    def held(self) -> bool | None:
+        """Whether some process holds the lock, by ``/proc/locks``; None where there is none.
+
+        Trying the lock would turn away a run that begins just then.
+        """
+        try:
+            place = self._path.stat()
+            locks = Path("/proc/locks").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return None if self._path.exists() else False
+        device = f"{os.major(place.st_dev):02x}:{os.minor(place.st_dev):02x}:{place.st_ino}"
+        return any(line.split()[5] == device for line in locks.splitlines() if "FLOCK" in line)
+
     def _lock(self, owner: str) -> int:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

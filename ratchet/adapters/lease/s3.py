@@ -88,13 +88,22 @@ class S3Lease:
                     "Check that the S3 server is up, then run again"
                 )
 
+    def held(self) -> bool | None:
+        """Whether somebody holds it and gave a sign of life in time.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        last, _, age = self._read()
+        return last is not None and _in_time(last, age)
+
     @property
     def _address(self) -> str:
         return f"s3://{self._bucket}/{self._key}"
 
     def _take(self, owner: str) -> Holder:
         last, etag, age = self._read()
-        if last is not None and not last.released and age <= last.ttl + 1:  # ages are whole seconds
+        if last is not None and _in_time(last, age):
             raise LeaseHeld(
                 f"{owner!r} cannot start: {last.describe()} holds {self._address}, last seen "
                 f"{age:.0f} s ago. It is free {last.ttl:.0f} s after its holder's last sign of life"
@@ -187,3 +196,7 @@ class S3Lease:
             f"lease {self._address}: {s3.clean(error)}. "
             + s3.advice(error, "Check the S3 server and that the keys may write there")
         )
+
+
+def _in_time(last: Holder, age: float) -> bool:
+    return not last.released and age <= last.ttl + 1  # ages are whole seconds

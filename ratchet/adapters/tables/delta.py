@@ -107,6 +107,14 @@ class DeltaTables:
         snapshot = self._log(table).open()
         return -1 if snapshot is None else snapshot.version
 
+    def windows(self, table: str) -> dict[int, int]:
+        """Rows by window, of windows that have any; known from the log, no file is read."""
+        snapshot = self._log(table).open()
+        counts: dict[int, int] = {}
+        for part in snapshot.parts if snapshot else ():
+            counts[part.window] = counts.get(part.window, 0) + part.rows
+        return {window: rows for window, rows in sorted(counts.items()) if rows}
+
     def read(
         self,
         table: str,

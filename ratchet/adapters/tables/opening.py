@@ -26,10 +26,11 @@ _STRANGE = re.compile(r"[\\%?#*\[\]\x00-\x1f\x7f\ud800-\udfff]")
 _proven: set[tuple[str | None, str, str]] = set()  # stores probed by this process
 
 
-def open_tables(root: str, settings: Settings) -> DeltaTables:
+def open_tables(root: str, settings: Settings, reading: bool = False) -> DeltaTables:
     """The tables below ``root``: a directory (as is) or ``s3://bucket/prefix``.
 
-    An S3 server is asked once a process to prove its conditional writes.
+    An S3 server is asked once a process to prove its conditional writes; who is only ``reading``
+    does not ask, because to prove them it must write.
 
     Raises:
         DefinitionError: the root is not in its one canonical form, or the endpoint is unsafe.
@@ -39,11 +40,11 @@ def open_tables(root: str, settings: Settings) -> DeltaTables:
     check_root(root)
     if not root.startswith("s3://"):
         return DeltaTables(root)
-    client, bucket, prefix = open_store(root, settings)
+    client, bucket, prefix = open_store(root, settings, reading)
     return DeltaTables(root, storage_options(settings), S3Files(client, bucket, prefix))
 
 
-def open_store(root: str, settings: Settings) -> tuple[S3Client, str, str]:
+def open_store(root: str, settings: Settings, reading: bool = False) -> tuple[S3Client, str, str]:
     """Client, bucket and prefix of an S3 root whose conditional writes are proven.
 
     Raises:
@@ -52,7 +53,7 @@ def open_store(root: str, settings: Settings) -> tuple[S3Client, str, str]:
     bucket, prefix = s3.split(root)
     client = s3.client(settings)
     place = (settings.s3_endpoint, bucket, prefix)
-    if place not in _proven:
+    if place not in _proven and not reading:
         s3.probe_conditional_writes(client, bucket, prefix)
         _proven.add(place)
     return client, bucket, prefix
