@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratchet.adapters.tables import DeltaTables, delta, open_tables
-from ratchet.adapters.tables.files import LocalFiles, S3Files
+from ratchet.adapters.tables.files import LocalFiles, Remembered, S3Files
 from ratchet.adapters.tables.log import Log
 from ratchet.adapters.tables.opening import storage_options
 from ratchet.adapters.tables.parts import PartRef, by_window, check, decode, encode
@@ -230,3 +230,63 @@ class TestOpening:
         assert full["AWS_SECRET_ACCESS_KEY"] == "b" * 8 and full["AWS_ALLOW_HTTP"] == "true"
         far = storage_options(Settings(s3_endpoint="https://s3.example.test"))
         assert "AWS_ALLOW_HTTP" not in far
+
+
+# ---------------------------------------------------------------- what is kept in memory
+
+
+class Counting(LocalFiles):
+    """Counts the reads that reach the store."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.reads: list[str] = []
+
+    def get(self, path: str) -> bytes:
+        self.reads.append(path)
+        return super().get(path)
+
+
+def test_what_was_read_is_not_fetched_again(tmp_path: Path) -> None:
+    inner = Counting(str(tmp_path))
+    files = Remembered(inner, most=4000)
+    for name in "abcde":
+        files.put(f"{name}.parquet", name.encode() * 1000)
+    for _ in range(3):
+        assert files.get("a.parquet") == b"a" * 1000
+    assert inner.reads == ["a.parquet"]
+    for name in "bcde":  # over the limit: the one that was read longest ago goes
+        assert files.get(f"{name}.parquet") == name.encode() * 1000
+    assert files.get("e.parquet") == b"e" * 1000
+    assert inner.reads == [f"{name}.parquet" for name in "abcde"]
+    files.get("a.parquet")
+    assert inner.reads[-1] == "a.parquet"
+
+
+def test_what_changes_or_is_large_is_not_kept(tmp_path: Path) -> None:
+    inner = Counting(str(tmp_path))
+    files = Remembered(inner, most=4000)
+    files.put("a.json", b"1")
+    assert files.get("a.json") == b"1"
+    inner.put("a.json", b"2")  # by another process
+    assert files.get("a.json") == b"2"
+    files.put("b.parquet", b"old")
+    assert files.get("b.parquet") == b"old"
+    files.put("b.parquet", b"new")
+    assert files.get("b.parquet") == b"new"
+    files.put("large.parquet", b"x" * 1001)
+    assert files.get("large.parquet") == files.get("large.parquet")
+    assert inner.reads.count("large.parquet") == 2
+    files.delete("b.parquet")
+    assert not files.exists("b.parquet")
+    with pytest.raises(FileNotFoundError):
+        files.get("b.parquet")
+
+
+def test_a_commit_of_another_is_seen_at_the_next_read(tmp_path: Path) -> None:
+    first, second = DeltaTables(str(tmp_path)), DeltaTables(str(tmp_path))
+    for i, tables in enumerate((first, second, first, second)):
+        assert tables.append(Append("landed", rows(i, [f"k{i}"]), f"t{i}")) == i
+        assert first.read("landed").num_rows == second.read("landed").num_rows == i + 1
+    assert first.read("landed", version=1).num_rows == 2
+    assert first.read("landed").num_rows == 4

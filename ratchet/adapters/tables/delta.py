@@ -58,6 +58,7 @@ class DeltaTables:
         self._root = root.rstrip("/")
         self._options = dict(storage_options or {})
         self._files = files or LocalFiles(root)
+        self._newest: dict[str, Snapshot] = {}  # as last seen of each table
 
     def __repr__(self) -> str:
         return f"DeltaTables({self._root!r})"
@@ -71,7 +72,7 @@ class DeltaTables:
         parts: list[Part] | None = None
         error: Exception | None = None
         for race in range(RACES):
-            seen = log.open()  # also after an error: the commit may have succeeded behind it
+            seen = self._open(append.table)  # also after an error: the commit may have succeeded
             if seen is not None and seen.committed(append.txn):
                 return seen.version
             if error is not None and _version(seen) == _version(base):  # no race: the store failed
@@ -83,6 +84,7 @@ class DeltaTables:
                 schema, parts = _encoded(append, seen)
                 self._put(log, append.table, parts)
             base = seen
+            self._newest.pop(append.table, None)  # a commit changes it
             try:
                 return _attempt(log, base, append, schema, parts)
             except StorageError:
@@ -99,12 +101,12 @@ class DeltaTables:
 
     def committed(self, table: str, txn: str) -> bool:
         """Whether this application transaction was committed."""
-        snapshot = self._log(table).open()
+        snapshot = self._open(table)
         return snapshot is not None and snapshot.committed(txn)
 
     def version(self, table: str) -> int:
         """The newest version; -1 when the table does not exist."""
-        snapshot = self._log(table).open()
+        snapshot = self._open(table)
         return -1 if snapshot is None else snapshot.version
 
     def windows(self, table: str) -> dict[int, int]:
@@ -133,7 +135,7 @@ class DeltaTables:
         """
         import pyarrow as pa
 
-        snapshot = self._log(table).open(None if version == -1 else version)
+        snapshot = self._open(table) if version in (None, -1) else self._log(table).open(version)
         if snapshot is None:
             if version not in (None, -1):
                 raise NotFound(f"table {table}: no version {version}; it does not exist")
@@ -185,6 +187,16 @@ class DeltaTables:
             raise self._log(table).failure("cannot be read", error) from None
         parquet.check(ref, data, self._files.address(path))
         return parquet.decode(ref, data, schema)
+
+    def _open(self, table: str) -> Snapshot | None:
+        """The newest snapshot: the one last seen, if nothing was committed since."""
+        log, kept = self._log(table), self._newest.get(table)
+        if kept is not None and log.is_newest(kept):
+            return kept
+        found = log.open()
+        if found is not None:
+            self._newest[table] = found
+        return found
 
     def _log(self, table: str) -> Log:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", table):

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,9 @@ class Files(Protocol):
         Raises:
             FileNotFoundError: there is none.
         """
+
+    def exists(self, path: str) -> bool:
+        """Whether the file is there."""
 
     def walk(self, prefix: str, now: float) -> Iterator[Stored]:
         """Every file below ``prefix``; ``now`` is seconds since 1970."""
@@ -81,6 +86,10 @@ class LocalFiles:
     def get(self, path: str) -> bytes:
         """Read, never map: a file that shrinks under a mapping would kill the process."""
         return (self._root / path).read_bytes()
+
+    def exists(self, path: str) -> bool:
+        """Look it up."""
+        return (self._root / path).exists()
 
     def walk(self, prefix: str, now: float) -> Iterator[Stored]:
         """Walk the directory."""
@@ -124,6 +133,16 @@ class S3Files:
                 raise FileNotFoundError(self.address(path)) from None
             raise
 
+    def exists(self, path: str) -> bool:
+        """One HEAD."""
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=self._key(path))
+        except Exception as error:
+            if s3.code(error) in s3.ABSENT:
+                return False
+            raise
+        return True
+
     def walk(self, prefix: str, now: float) -> Iterator[Stored]:
         """Every object, page by page."""
         pages = self._client.get_paginator("list_objects_v2")
@@ -151,3 +170,57 @@ class S3Files:
 
     def _key(self, path: str) -> str:
         return f"{self._prefix}/{path}" if self._prefix else path
+
+
+class Remembered:
+    """:class:`Files` of data that never change once written, the newest of it kept in memory.
+
+    A cycle reads the same files of a table many times; over a network each one costs a round trip.
+    What is kept was read or written by this process, and its reader checks its digest each time.
+
+    Args:
+        inner: where the bytes lie.
+        most: bytes that are kept at most.
+    """
+
+    def __init__(self, inner: Files, most: int = 128 * 2**20) -> None:
+        self._inner, self._most = inner, most
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+        self.address, self.exists, self.walk = inner.address, inner.exists, inner.walk
+        self.abort_uploads = inner.abort_uploads
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write it; what was kept of that path is forgotten."""
+        self._forget(path)
+        self._inner.put(path, data)
+
+    def get(self, path: str) -> bytes:
+        """What is kept, else what is read, and then kept."""
+        with self._lock:
+            if path in self._kept:
+                self._kept.move_to_end(path)
+                return self._kept[path]
+        data = self._inner.get(path)
+        if path.endswith(".parquet") and len(data) <= self._most // 4:
+            self._keep(path, data)
+        return data
+
+    def delete(self, path: str) -> None:
+        """Remove the file."""
+        self._forget(path)
+        self._inner.delete(path)
+
+    def _keep(self, path: str, data: bytes) -> None:
+        with self._lock:
+            if path not in self._kept:
+                self._kept[path] = data
+                self._size += len(data)
+            while self._size > self._most:
+                _, oldest = self._kept.popitem(last=False)
+                self._size -= len(oldest)
+
+    def _forget(self, path: str) -> None:
+        with self._lock:
+            self._size -= len(self._kept.pop(path, b""))

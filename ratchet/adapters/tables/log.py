@@ -86,6 +86,18 @@ class Log:
         self._verify(snapshot)
         return snapshot
 
+    def is_newest(self, snapshot: Snapshot) -> bool:
+        """Whether nothing was committed after it; one look-up, where opening takes a dozen.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        try:
+            path = f"{self._name}/_delta_log/{snapshot.version + 1:020}.json"
+            return not self._files.exists(path)
+        except Exception as error:
+            raise self.failure("cannot be looked up", error) from None
+
     def _load(self, version: int | None) -> Snapshot:
         """As Delta reads it; a listing that breaks off is asked for again, which Delta does not."""
         import deltalake

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ratchet.adapters import s3
 from ratchet.adapters.tables.delta import DeltaTables
-from ratchet.adapters.tables.files import S3Files
+from ratchet.adapters.tables.files import Remembered, S3Files
 from ratchet.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def open_tables(root: str, settings: Settings, reading: bool = False) -> DeltaTa
     if not root.startswith("s3://"):
         return DeltaTables(root)
     client, bucket, prefix = open_store(root, settings, reading)
-    return DeltaTables(root, storage_options(settings), S3Files(client, bucket, prefix))
+    files = Remembered(S3Files(client, bucket, prefix))
+    return DeltaTables(root, storage_options(settings), files)
 
 
 def open_store(root: str, settings: Settings, reading: bool = False) -> tuple[S3Client, str, str]:
