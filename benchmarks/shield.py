@@ -109,6 +109,8 @@ def _streams(asked: argparse.Namespace) -> Iterator[Stream]:
             yield streams.flights(Path(), 32 if asked.quick else asked.weeks)
         elif name == "generator":
             yield streams.generator()
+        elif name == "sea":
+            yield streams.sea()
         elif Path(asked.bank).is_file():
             yield streams.bank(Path(asked.bank))
         else:

@@ -80,22 +80,20 @@ def ours(case: Case, meter: Meter) -> tuple[dict[str, bool], list[str]]:
         unkeyed = _compare(case, keyed=False)
     blocked = _blocks(keyed.evidence)
     said += [e.check for e in keyed.evidence if e.verdict is Verdict.BLOCK]
-    suspicious, nominated = keyed.suspicious, keyed.nominated
     if back is not None:
         blocked |= back.evidence.verdict is Verdict.BLOCK
         said += ["control.lookback"] if back.evidence.verdict is Verdict.BLOCK else []
-        if back.nominated:
-            suspicious, nominated = back.suspicious[-1], back.nominated
+        keyed = back.point(keyed)
     dirty = False
-    if nominated and not (hard or blocked):
+    if keyed.nominated and not (hard or blocked):
         with meter.time("audit", rows):
-            dirty = _audit(case, suspicious)
+            dirty = _audit(case, keyed)
     return {
         "hard checks": hard,
         "control, no keys": hard or _blocks(unkeyed.evidence),
         "control": hard or blocked,
         "control + audit": hard or blocked or dirty,
-        "nominated": bool(nominated),
+        "nominated": bool(keyed.nominated),
     }, said
 
 
@@ -134,9 +132,9 @@ def _look_back(case: Case) -> rules.LookBack | None:
     )
 
 
-def _audit(case: Case, suspicious: np.ndarray) -> bool:
+def _audit(case: Case, compared: rules.Comparison) -> bool:
     sample = _sample(case, case.batch)
-    picks = rules.choose(sample, suspicious, AUDITED, case.seed)
+    picks = rules.choose(sample, compared, AUDITED, case.seed)
     found = case.truth.filter(pc.is_in(case.truth[KEY], value_set=pa.array(picks.keys)))
     rng = np.random.default_rng(case.seed)
     drawn = np.sort(rng.choice(case.truth.num_rows, AUDITED // 2, replace=False))

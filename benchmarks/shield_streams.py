@@ -159,6 +159,39 @@ def generator(windows: int = 40, rows: int = 2000) -> Stream:
     return Stream("generator", _definition("generator", kinds), found, 300)
 
 
+def sea(windows: int = 40, rows: int = 1500) -> Stream:
+    """River's SEA generator; its concept changes at windows 14 and 27, the shares of a category all
+    the time. Three features have nothing to do with the label. 15 % trusted rows."""
+    from river.datasets import synth
+
+    concepts = [0] * 14 + [3] * 13 + [1] * max(windows - 27, 0)
+    kinds = {
+        "a": "number",
+        "b": "number",
+        "noise": "number",
+        "place": "category",
+        "kind": "category",
+    }
+    found = []
+    for w, concept in enumerate(concepts[:windows]):
+        source = synth.SEA(variant=concept, noise=0.1, seed=3000 + w)
+        drawn = list(source.take(rows))
+        rng = np.random.default_rng([77, w])
+        shares = np.linspace(1, 2 + w / 10, 5)
+        columns = {
+            "a": [round(x[0], 2) for x, _ in drawn],
+            "b": [x[1] for x, _ in drawn],
+            "noise": rng.normal(size=rows),
+            "place": [f"p{v}" for v in rng.zipf(1.5, rows) % 40],
+            "kind": [f"k{v}" for v in rng.choice(5, rows, p=shares / shares.sum())],
+        }
+        labels = pa.array([float(y) for _, y in drawn])
+        keys = [f"s{w}-{i}" for i in range(rows)]
+        times = [w * rows + i for i in range(rows)]
+        found.append(_table(kinds, pa.table(columns), keys, times, labels))
+    return Stream("sea", _definition("sea", kinds), found, 225)
+
+
 def champions(stream: Stream) -> Iterator[tuple[int, Model]]:
     """For each judged window, the model of the eight windows before it."""
     for i in range(FIRST, len(stream.windows)):

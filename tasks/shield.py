@@ -69,18 +69,17 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, enter: bool = True) 
         blamed = rules.blame(batch.sample, batch.control, definition, seed=batch.seed)
         if blamed is not None:
             return _of_source(batch, fresh, evidence, blamed)
-    suspicious, nominated = compared.suspicious, compared.nominated
     if verdict.lets_through and definition.trusted is not None:
         back = _look_back(cycle, window, batch, span)
         if back is not None:
             evidence.append(back.evidence)
             verdict = worst((verdict, back.evidence.verdict))
-            if back.nominated:
-                suspicious, nominated = back.suspicious[-1], nominated or back.nominated
+            compared = back.point(compared)
     audit = None
-    if nominated and verdict.lets_through:
-        evidence.append(Evidence("control.suspicion", Verdict.WARN, f"suspicious: {nominated}"))
-        audit = _audit(cycle, batch.sample, suspicious, batch.seed)
+    if compared.nominated and verdict.lets_through:
+        text = f"suspicious: {compared.nominated}"
+        evidence.append(Evidence("control.suspicion", Verdict.WARN, text))
+        audit = _audit(cycle, batch.sample, compared, batch.seed)
     clean = rules.verdict(evidence).lets_through
     if audit is not None:
         clean &= audit.evidence.verdict.lets_through
@@ -220,13 +219,13 @@ def _look_back(
 
 
 def _audit(
-    cycle: Cycle, sample: rules.Sample, suspicious: NDArray[np.bool_], seed: int
+    cycle: Cycle, sample: rules.Sample, compared: rules.Comparison, seed: int
 ) -> rules.Audit | None:
     """Look rows up; None where the pipeline declares no source of record."""
     definition, source = cycle.workspace.definition, cycle.workspace.record
     if source is None or definition.record is None:
         return None
-    picks = rules.choose(sample, suspicious, definition.record.lookups, seed)
+    picks = rules.choose(sample, compared, definition.record.lookups, seed)
     start, end = rules.audit_span(sample)
     try:
         found = core.parse_record(source.lookup(picks.keys), definition)

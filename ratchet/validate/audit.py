@@ -5,10 +5,13 @@
 >>> audit.evidence.arithmetic                                                   # doctest: +SKIP
 '100 rows looked up: 0 of 50 drawn at random and 0 of 50 suspicious ones differ; clean'
 
-Half of the look-ups are drawn from the whole batch, so that their count of errors is an unbiased
-sample for the source's account; half where the batch looks worst, because a backdoor of 1 % would
-be hit by a random draw of 50 only two times in five. A second draw runs the other way: true records
-that the batch should hold but does not.
+Half of the look-ups are drawn anywhere, half where the batch looks worst, because a backdoor of 1 %
+would be hit by a random draw of 50 only two times in five. Rows that the trusted control knows are
+not asked for again; what it said of them counts with the random draw. A second draw runs the other
+way: true records that the batch should hold but does not.
+
+Slips of honest paths are allowed for, also where the suspicious rows are the top of a ranking and
+slips gather among them.
 
 Promise: a clean audit needs answers; a record that cannot be reached is an ERROR.
 """
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ratchet.contracts.columns import EVENT, KEY, LABEL
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.validate.match import match
-from ratchet.validate.tails import binomial_sf
+from ratchet.validate.tails import binomial_sf, fisher
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ratchet.contracts.definition import Definition
-    from ratchet.validate.sample import Sample
+    from ratchet.validate.sample import Comparison, Sample
 
     Ints = NDArray[np.int64]
     Mask = NDArray[np.bool_]
@@ -39,6 +42,7 @@ CHECK = "audit.rows"
 ALPHA = 0.003  # of an audit; split over its three counts
 FEWEST = 2  # wrong rows that make a count dirty: one may be a slip
 EXAMPLES = 5
+SPLITS = 101  # of the allowed share between the top of a ranking and the rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +53,18 @@ class Picks:
         uniform, pointed: positions in the batch: drawn anywhere, and among the suspicious rows.
         keys: of both, in that order.
         suspicious: the mask that was pointed at.
+        ranked: whether it is the top of a ranking.
+        known, differs: positions in the batch of the rows that the control knows, and whether they
+            differ from it.
     """
 
     uniform: Ints
     pointed: Ints
     keys: tuple[str, ...]
     suspicious: Mask
+    ranked: bool
+    known: Ints
+    differs: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,26 +85,34 @@ class Audit:
     rows: Mask
 
 
-def choose(batch: Sample, suspicious: Mask, lookups: int, seed: int) -> Picks:
+def choose(batch: Sample, compared: Comparison, lookups: int, seed: int) -> Picks:
     """Half of the look-ups anywhere, half among the suspicious rows; disjoint, by keyed hash.
 
     The hash is keyed with ``seed``, which must not be known to whoever sends the batch.
     """
     import numpy as np
 
-    n = batch.rows.num_rows
     keys = batch.rows[KEY].to_pylist()
     secret = seed.to_bytes(16, "big", signed=True)
     draw = np.array([_hash(key, secret) for key in keys], dtype=np.uint64)
     order = np.argsort(draw, kind="stable")
-    pointed = order[suspicious[order]][: lookups // 2]
-    rest = np.ones(n, dtype=bool)
+    rest = np.ones(batch.rows.num_rows, dtype=bool)
+    rest[compared.checked] = False
+    pointed = order[(compared.suspicious & rest)[order]][: lookups // 2]
     rest[pointed] = False
     # Drawn by a second hash: the rows of the first draw must not be its left-overs.
     again = np.argsort(np.array([_hash(key, secret + b"again") for key in keys]), kind="stable")
     uniform = again[rest[again]][: lookups - len(pointed)]
     chosen = np.concatenate([uniform, pointed]).astype(np.int64)
-    return Picks(uniform, pointed, tuple(keys[i] for i in chosen.tolist()), suspicious)
+    return Picks(
+        uniform,
+        pointed,
+        tuple(keys[i] for i in chosen.tolist()),
+        compared.suspicious,
+        compared.ranked,
+        compared.checked,
+        compared.differs,
+    )
 
 
 def judge_audit(
@@ -116,22 +134,50 @@ def judge_audit(
     import numpy as np
 
     wrong = _wrong(picks, batch, found, definition)
-    u, p = len(picks.uniform), len(picks.pointed)
+    u = len(picks.uniform)
     bad_u, bad_p = int(wrong[:u].sum()), int(wrong[u:].sum())
     missing, asked = _missing(batch, reverse)
     allowed, lost = definition.shield.max_mismatch, definition.validate_.max_quarantined_share
-    dirty_u = _beyond(bad_u, u, allowed)
-    dirty_p = _beyond(bad_p, p, allowed)
+    dirty_u = _beyond(bad_u + int(picks.differs.sum()), u + len(picks.known), allowed)
+    dirty_p = _pointed_are_dirty(picks, wrong, allowed)
     dirty_m = _beyond(missing, asked, lost)
     rows = np.zeros(batch.rows.num_rows, dtype=bool)
-    evidence = _evidence(
-        (bad_u, u), (bad_p, p), (missing, asked), (dirty_u, dirty_p, dirty_m), picks, wrong
-    )
-    elsewhere = wrong[:u] & ~picks.suspicious[picks.uniform]
+    dirty = (dirty_u, dirty_p, dirty_m)
+    evidence = _evidence((bad_u, bad_p), (missing, asked), dirty, picks, wrong)
+    seen = np.concatenate([picks.uniform, picks.known])
+    elsewhere = np.concatenate([wrong[:u], picks.differs]) & ~picks.suspicious[seen]
     if evidence.verdict is Verdict.BLOCK:
-        confined = dirty_p and not dirty_m and not elsewhere.any()
+        confined = dirty_p and not dirty_m and not elsewhere.any() and not picks.ranked
         rows = picks.suspicious.copy() if confined else ~rows
     return Audit(evidence, picks.uniform, wrong[:u], rows)
+
+
+def _pointed_are_dirty(picks: Picks, wrong: Mask, allowed: float) -> bool:
+    """Whether the suspicious rows hold more wrong ones than slips explain.
+
+    The top of a ranking gathers slips. So the question there is whether the *batch* holds more than
+    the allowed share, whatever part of it lies at the top: three independent counts (the trusted
+    rows, the draw from the rest, the draw from the top), their exact tails combined (Fisher 1932)
+    and taken at the worst split of the allowed share between top and rest.
+    """
+    import numpy as np
+
+    u, p = len(picks.uniform), len(picks.pointed)
+    bad = int(wrong[u:].sum())
+    if not picks.ranked or p == 0:
+        return _beyond(bad, p, allowed)
+    top = float(picks.suspicious.sum()) / max(len(picks.suspicious) - len(picks.known), 1)
+    rest = ~picks.suspicious[picks.uniform]
+    drawn, off = int(rest.sum()), int(wrong[:u][rest].sum())
+    before = binomial_sf(int(picks.differs.sum()), len(picks.known), allowed)
+
+    def tail(share: float) -> float:
+        others = max(0.0, allowed - top * share) / (1 - top) if top < 1 else 0.0
+        parts = (before, binomial_sf(bad, p, share), binomial_sf(off, drawn, others))
+        return fisher(parts)
+
+    shares = np.linspace(0, min(1.0, allowed / top), SPLITS).tolist()
+    return bad >= FEWEST and max(tail(share) for share in shares) < ALPHA / 3
 
 
 def unreachable(error: Exception, rows: int) -> Audit:
@@ -177,28 +223,27 @@ def _beyond(wrong: int, rows: int, allowed: float) -> bool:
 
 
 def _evidence(
-    uniform: tuple[int, int],
-    pointed: tuple[int, int],
+    bad: tuple[int, int],
     missing: tuple[int, int],
     dirty: tuple[bool, bool, bool],
     picks: Picks,
     wrong: Mask,
 ) -> Evidence:
-    asked = uniform[1] + pointed[1]
-    counts = (
-        f"{uniform[0]} of {uniform[1]} drawn at random and {pointed[0]} of {pointed[1]} suspicious "
-        f"ones are not as the record says; {missing[0]} of {missing[1]} true records are missing"
-    )
-    if asked == 0:
+    uniform, pointed = len(picks.uniform), len(picks.pointed)
+    if uniform + pointed == 0:
         return Evidence(CHECK, Verdict.INCONCLUSIVE, "no row could be looked up")
+    counts = (
+        f"{bad[0]} of {uniform} drawn at random and {bad[1]} of {pointed} suspicious ones are not "
+        f"as the record says; {missing[0]} of {missing[1]} true records are missing"
+    )
+    if slips := int(picks.differs.sum()):
+        counts += f"; {slips} of {len(picks.known):,} trusted rows differed before"
     verdict = Verdict.BLOCK if any(dirty) else Verdict.PASS
     said = "dirty" if any(dirty) else "clean"
-    examples = [key for key, bad in zip(picks.keys, wrong.tolist(), strict=True) if bad][:EXAMPLES]
+    examples = [key for key, off in zip(picks.keys, wrong.tolist(), strict=True) if off][:EXAMPLES]
     details: dict[str, Any] = {"examples": examples} if examples else {}
-    share = (uniform[0] + pointed[0]) / asked
-    return Evidence(
-        CHECK, verdict, f"{asked} rows looked up: {counts}: {said}", share, None, details
-    )
+    text = f"{uniform + pointed} rows looked up: {counts}: {said}"
+    return Evidence(CHECK, verdict, text, sum(bad) / (uniform + pointed), None, details)
 
 
 def audit_span(batch: Sample) -> tuple[int, int]:

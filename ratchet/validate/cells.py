@@ -1,8 +1,8 @@
 """Counts the control's share of every value and every pair of values, class by class.
 
 >>> found = scan(pool)                                                          # doctest: +SKIP
->>> found.singles, found.pairs, found.worst                                     # doctest: +SKIP
-(0.41, 2.1e-09, 'carrier = YV & dest = SEA, outcome 0: 0 of 130 rows in the control, ...')
+>>> found.pairs.p, found.pairs.says                                            # doctest: +SKIP
+(2.1e-09, 'carrier = YV & dest = SEA, outcome 0: 0 of 130 rows in the control, ...')
 
 A backdoor is a small dense cell of forged rows with one label; a slice attack is a cell whose
 labels changed. If the batch is honest, the control's rows in a cell are a draw without replacement
@@ -14,6 +14,10 @@ times residual, the lesser of two log likelihood ratios: how much denser the cel
 had it, and how far its labels lie from what the champion expects. The cell of rank r is tested at
 alpha / (r * H), H the harmonic sum (weighted Bonferroni: Genovese, Roeder & Wasserman 2006), so
 that what looks planted costs little and the long tail stays covered.
+
+Two more cells look at rows as wholes: rows that are there several times under keys of their own,
+and rows with values that no earlier row held, where such values are rare (a trigger that is never
+twice the same is always new). They are few, so they cost little.
 """
 
 from __future__ import annotations
@@ -36,26 +40,41 @@ if TYPE_CHECKING:
 SMALLEST = 8  # rows of a cell that is looked at
 ODD = 1.5  # standard deviations from which a cell's exact tail is worth its cost
 LARGEST_TABLE = 4_000_000  # cells of one pair; categories by the thousand squared are left out
+RARELY_NEW = 0.1  # share of rows up to which a feature's new values are a mark of their own
 MOST_FEATURES = 60  # of which all pairs are scanned; the rest alone
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
-    """What the scan found.
+class Worst:
+    """The cell of one kind with the smallest p-value.
 
     Attributes:
-        singles: p-value over all single values, corrected.
-        pairs: p-value over all pairs of values, corrected.
-        worst: the cell with the smallest p-value, in words.
-        rows: shape (rows of the pool,): the rows of that cell.
-        cells: how many cells were tested.
+        p: corrected for all cells of the kind.
+        says: the cell in words.
+        rows: shape (rows of the pool,): its rows.
     """
 
-    singles: float
-    pairs: float
-    worst: str
+    p: float
+    says: str
     rows: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What the scan found: of single values, of pairs of values, of rows as wholes.
+
+    ``cells`` is how many were tested.
+    """
+
+    singles: Worst
+    pairs: Worst
+    wholes: Worst
     cells: int
+
+    @property
+    def worst(self) -> Worst:
+        """The worst of all three kinds; its p-value is not corrected for their number."""
+        return min((self.singles, self.pairs, self.wholes), key=lambda found: found.p)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,29 +97,25 @@ def scan(pool: Pool) -> Scan:
 
     both = np.concatenate([pool.values, pool.older])
     coded = [codes(both[:, i], kind) for i, kind in enumerate(pool.kinds)]
-    if pool.disjoint:
-        coded.append((_copies(pool), 4))
     outcomes = int(pool.outcome.max()) + 1 if pool.rows else 1
+    features = len(coded)
+    coded += _wholes(pool)
     counter = _Counter(pool, coded, outcomes)
-    singles = [counter.count((i,)) for i in range(len(coded))]
-    first = list(range(min(len(pool.kinds), MOST_FEATURES)))
+    first = list(range(min(features, MOST_FEATURES)))
     pairs = [
         counter.count((i, j))
         for i in first
         for j in first[i + 1 :]
         if coded[i][1] * coded[j][1] * outcomes <= LARGEST_TABLE
     ]
-    alone, where_alone = _corrected(pool, singles, ranked=False)
-    paired, where_paired = _corrected(pool, pairs, ranked=True)
-    if where_alone is None and where_paired is None:
-        return Scan(1.0, 1.0, "no cell has rows enough", np.zeros(pool.rows, dtype=bool), 0)
-    chosen = where_paired if paired < alone and where_paired is not None else where_alone
-    assert chosen is not None  # noqa: S101  one of both is there
-    cell, place = chosen
-    mask = counter.rows_of(cell.columns, int(cell.key[place]))
-    worst = _words(pool, cell, place, outcomes, mask)
-    tested = sum(len(c.key) for c in (*singles, *pairs))
-    return Scan(alone, paired, worst, mask, tested)
+    singles = [counter.count((i,)) for i in range(features)]
+    wholes = [counter.odd(i) for i in range(features, len(coded))]
+    return Scan(
+        _worst(counter, singles),
+        _worst(counter, pairs, ranked=True),
+        _worst(counter, wholes, lower_only=True),
+        sum(len(c.key) for c in (*singles, *pairs, *wholes)),
+    )
 
 
 class _Counter:
@@ -154,6 +169,18 @@ class _Counter:
             np.minimum(surprise, self._density(cell, cells, rows)),
         )
 
+    def odd(self, column: int) -> _Cells:
+        """The cells of one column but for code 0, which stands for ordinary rows."""
+        found = self.count((column,))
+        kept = found.key >= self.outcomes
+        return _Cells(
+            found.columns,
+            found.key[kept],
+            found.total[kept],
+            found.drawn[kept],
+            found.score[kept],
+        )
+
     def _density(self, cell: Ints, cells: Ints, rows: Ints) -> Floats:
         """Log likelihood ratio of the cell's rows against its share of history, 0 if thinner."""
         import numpy as np
@@ -166,31 +193,57 @@ class _Counter:
         return np.asarray(ratio, dtype=np.float64)
 
 
+def _wholes(pool: Pool) -> list[tuple[Ints, int]]:
+    """Codes of whole rows, 0 for ordinary ones: copies, where keys tell rows apart; new values."""
+    return [(_copies(pool), 3), (_new_values(pool), 4)]
+
+
+def _new_values(pool: Pool) -> Ints:
+    """In how many features a row holds a value that no earlier row held: 0, 1, 2, or 3 for more.
+
+    Only features count in which such values are rare; a measurement with digits is always new.
+    """
+    import numpy as np
+
+    out = np.zeros(pool.rows + len(pool.older), dtype=np.int64)
+    for i in range(len(pool.names)):
+        column = pool.values[:, i]
+        new = ~np.isnan(column) & ~np.isin(column, pool.older[:, i])
+        if len(pool.older) and new.mean() <= RARELY_NEW:
+            out[: pool.rows] += new
+    return np.minimum(out, 3)
+
+
 def _copies(pool: Pool) -> Ints:
-    """How many rows of the pool hold the very same values and label: 1, 2, or 3 for more.
+    """How many other rows of the pool hold the very same values and label: 0, 1, or 2 for more.
 
     Rows that were multiplied under new keys are in the rest alone.
     """
     import numpy as np
 
+    out = np.zeros(pool.rows + len(pool.older), dtype=np.int64)
+    if not pool.disjoint:
+        return out
     whole = np.ascontiguousarray(
         np.column_stack([np.nan_to_num(pool.values, nan=-1e300), pool.labels])
     )
     as_bytes = whole.view([("row", f"V{whole.dtype.itemsize * whole.shape[1]}")]).ravel()
     _, inverse, counts = np.unique(as_bytes, return_inverse=True, return_counts=True)
-    copies = np.minimum(counts[inverse], 3)
-    return np.concatenate([copies, np.ones(len(pool.older), dtype=np.int64)])
+    out[: pool.rows] = np.minimum(counts[inverse] - 1, 2)
+    return out
 
 
-def _corrected(
-    pool: Pool, found: list[_Cells], ranked: bool
-) -> tuple[float, tuple[_Cells, int] | None]:
-    """The smallest corrected p-value, and which cell has it."""
+def _worst(
+    counter: _Counter, found: list[_Cells], ranked: bool = False, lower_only: bool = False
+) -> Worst:
+    """The smallest corrected p-value; ``lower_only`` asks only whether the control has too few."""
     import numpy as np
 
+    pool = counter.pool
+    nothing = Worst(1.0, "no cell stands out", np.zeros(pool.rows, dtype=bool))
     sizes = np.array([len(c.key) for c in found], dtype=np.int64)
     if sizes.sum() == 0:
-        return 1.0, None
+        return nothing
     total = np.concatenate([c.total for c in found])
     drawn = np.concatenate([c.drawn for c in found])
     weight = np.full(len(total), float(len(total)))
@@ -201,19 +254,23 @@ def _corrected(
     off = np.abs(drawn - total * share) / np.sqrt(total * share * (1 - share) + 1e-9)
     odd = np.flatnonzero(off > ODD)  # the others cannot be the smallest of so many
     if len(odd) == 0:
-        return 1.0, None
+        return nothing
     low, high = hypergeometric_tails(drawn[odd], total[odd], int(pool.control.sum()), pool.rows)
-    corrected = 2 * np.minimum(low, high) * weight[odd]
+    corrected = (low if lower_only else 2 * np.minimum(low, high)) * weight[odd]
     best = int(odd[np.argmin(corrected)])
     block = int(np.searchsorted(np.cumsum(sizes), best, side="right"))
-    place = best - int(sizes[:block].sum())
-    return float(min(1.0, corrected.min())), (found[block], place)
+    cell, place = found[block], best - int(sizes[:block].sum())
+    mask = counter.rows_of(cell.columns, int(cell.key[place]))
+    says = _words(pool, cell, place, counter.outcomes, mask)
+    return Worst(float(min(1.0, corrected.min())), says, mask)
 
 
 def _words(pool: Pool, cell: _Cells, place: int, outcomes: int, mask: NDArray[np.bool_]) -> str:
     """Such as ``carrier = YV & dest = SEA, outcome 0: 0 of 130 rows in the control``."""
+    several = int(cell.key[place]) // outcomes
+    wholes = (f"{several + 1} identical rows", f"{several} values that no earlier row held")
     columns = [
-        pool.words(i, mask) if i < len(pool.names) else "several identical rows"
+        pool.words(i, mask) if i < len(pool.names) else wholes[i - len(pool.names)]
         for i in cell.columns
     ]
     total, drawn = int(cell.total[place]), int(cell.drawn[place])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.validate.cells import scan
 from ratchet.validate.pooled import Pool, pooled
-from ratchet.validate.sample import Sample
+from ratchet.validate.sample import Comparison, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,14 @@ class LookBack:
     evidence: Evidence
     suspicious: tuple[NDArray[np.bool_], ...]
     nominated: str = ""
+
+    def point(self, compared: Comparison) -> Comparison:
+        """The comparison of the newest batch, pointed at the worst cell of all windows."""
+        if not self.nominated:
+            return compared
+        return replace(
+            compared, suspicious=self.suspicious[-1], nominated=self.nominated, ranked=False
+        )
 
 
 def look_back(
@@ -70,13 +78,13 @@ def look_back(
     pool, part = together([(b, c) for _, b, c in both], definition, keyed)
     thinned = thin(pool, part, seed)
     pool, part = pool.only(thinned), part[thinned]
-    found = scan(pool)
+    worst = scan(pool).worst
     masks = [np.zeros(b.rows.num_rows, dtype=bool) for b in batches]
     for k, (i, _, _) in enumerate(both):
-        mine = found.rows & (part == k) & ~pool.control
+        mine = worst.rows & (part == k) & ~pool.control
         masks[i][pool.origin[mine]] = True
-    p = min(1.0, 2 * min(found.singles, found.pairs))
-    return _conclude(p, found.worst, len(both), masks, definition)
+    p = min(1.0, 3 * worst.p)
+    return _conclude(p, worst.says, len(both), masks, definition)
 
 
 def _conclude(

@@ -135,20 +135,20 @@ def pooled(
         batch.rows.select(names).take(pa.array(ours)),
         *([] if history is None else [history.select(names)]),
     ]
-    values, categories = _values(pa.concat_tables(parts), definition)
+    values, categories = values_of(pa.concat_tables(parts), definition)
     labels = np.concatenate([control.labels[theirs], batch.labels[ours]])
     scores = None
     if batch.scores is not None and control.scores is not None:
         scores = np.concatenate([control.scores[theirs], batch.scores[ours]])
     objective = definition.label.objective
-    residual, variance = _residual(objective, labels, scores)
+    residual, variance = expectation(objective, labels, scores)
     return Pool(
         names,
         tuple(definition.features.values()),
         values[: len(labels)],
         labels,
         scores,
-        _outcome(objective, labels),
+        outcome_of(objective, labels),
         residual,
         variance,
         np.arange(len(labels)) < len(theirs),
@@ -190,7 +190,10 @@ def codes(column: Floats, kind: str) -> tuple[Ints, int]:
     return out, len(frequent) + BINS + 1
 
 
-def _values(table: pa.Table, definition: Definition) -> tuple[Floats, tuple[tuple[str, ...], ...]]:
+def values_of(
+    table: pa.Table, definition: Definition
+) -> tuple[Floats, tuple[tuple[str, ...], ...]]:
+    """Features as numbers, shape (rows, features), and the categories that codes stand for."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -207,7 +210,8 @@ def _values(table: pa.Table, definition: Definition) -> tuple[Floats, tuple[tupl
     return out, tuple(categories)
 
 
-def _outcome(objective: str, labels: Floats) -> Ints:
+def outcome_of(objective: str, labels: Floats) -> Ints:
+    """Small integers that stand for labels: the class, or the tercile of a target."""
     import numpy as np
 
     if objective == "regression":
@@ -215,7 +219,7 @@ def _outcome(objective: str, labels: Floats) -> Ints:
     return labels.astype(np.int64)
 
 
-def _residual(objective: str, y: Floats, scores: Floats | None) -> tuple[Floats, Floats]:
+def expectation(objective: str, y: Floats, scores: Floats | None) -> tuple[Floats, Floats]:
     """What the label has beyond expectation, and that residual's variance, each shape (rows,)."""
     import numpy as np
 

@@ -41,9 +41,11 @@ class Comparison:
             to compare.
         checked: positions in the batch of the rows that both hold.
         differs: shape of ``checked``: whether they differ.
-        suspicious: shape (rows of the batch,): the rows of the cell or leaf that looks worst.
+        suspicious: shape (rows of the batch,): where an audit looks first.
         nominated: why the batch should be audited; empty when nothing is suspicious.
         columns: column to how many matched rows differ in it.
+        ranked: whether the suspicious rows are the top of a ranking; then they are not all the
+            trouble there may be, and honest slips gather among them.
     """
 
     evidence: tuple[Evidence, ...]
@@ -53,3 +55,4 @@ class Comparison:
     suspicious: NDArray[np.bool_]
     nominated: str = ""
     columns: Mapping[str, int] = field(default_factory=dict)
+    ranked: bool = False

@@ -13,6 +13,7 @@ probabilities keep their digits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +50,22 @@ def binomial_sf(k: int, n: int, p: float) -> float:
         if term < NEGLIGIBLE * total:
             break
     return min(1.0, total)
+
+
+def fisher(tails: Sequence[float]) -> float:
+    """One p-value of several independent ones (Fisher 1932), 0 if any is 0.
+
+    >>> round(fisher([0.05, 0.05]), 4)
+    0.0175
+    """
+    product = math.prod(tails)
+    if product <= 0:
+        return 0.0
+    log, term, total = -math.log(product), 1.0, 0.0
+    for i in range(len(tails)):
+        total += term
+        term *= log / (i + 1)
+    return min(1.0, product * total)
 
 
 def hypergeometric_tails(count: Any, cell: Any, drawn: int, rows: int) -> tuple[Floats, Floats]:

@@ -37,4 +37,4 @@ def test_an_attack_changes_the_rows_and_can_be_repeated(name):
 
 
 def test_the_catalogue_is_as_large_as_is_said():
-    assert len(catalogue()) == 22
+    assert len(catalogue()) == 28
