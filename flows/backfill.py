@@ -3,15 +3,19 @@
 >>> backfill("flights", start="2013-03-01", end="2013-06-01", replay="audit-1")  # doctest: +SKIP
 
 With ``replay`` the same cycles run as-of each window in isolation: the pipeline's accepted rows,
-decisions and champion stay as they are.
+decisions and champion stay as they are. Cancelled or killed between any two writes it leaves what
+was decided; run again it goes on.
 """
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
-from flows.retrain import run_windows
-from tasks import observe, windows
+from flows.forms import Pipeline, Replay, Time
+from flows.retrain import ended, run_windows
+from ratchet.register import estimate
+from tasks import decisions, observe, show, windows
 from tasks.workspace import open_workspace
 
 
@@ -28,14 +32,23 @@ def run_name() -> str:
 @flow(name="backfill", flow_run_name=run_name, persist_result=False)
 @observe.observed
 def backfill(
-    pipeline: str, start: str | None = None, end: str | None = None, replay: str | None = None
-) -> dict[str, int]:
+    pipeline: Pipeline,
+    start: Time | None = None,
+    end: Time | None = None,
+    replay: Replay | None = None,
+    dry_run: bool = False,
+) -> State[dict[str, int]]:
     """Run every window of ``[start, end)`` that is not decided yet; all that landed by default.
 
-    Returns how many cycles ended in each outcome.
+    ``dry_run`` says which windows would run and what they would cost, and runs nothing. Returns how
+    many cycles ended in each outcome.
     """
     workspace = open_workspace(pipeline, replay)
-    counts: dict[str, int] = {}
-    for decision in run_windows(workspace, windows.undecided(workspace, start, end)):
-        counts[decision.outcome] = counts.get(decision.outcome, 0) + 1
-    return counts
+    chosen = windows.undecided(workspace, start, end)
+    if not dry_run:
+        return ended(workspace, list(run_windows(workspace, chosen)))
+    labels = [workspace.calendar.label(window) for window in chosen]
+    bill = estimate(decisions.done(workspace, decisions.RECENT), len(chosen))
+    show.entitle(f"{pipeline} {run_name().removeprefix(pipeline).strip()}: dry run", ("dry-run",))
+    show.summary_table(pipeline, [{"window": label} for label in labels], bill)
+    return Completed(message=f"dry run: {bill}", data={})

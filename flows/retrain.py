@@ -10,15 +10,22 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
+from flows.forms import Pipeline, Time
 from ratchet.contracts.clock import Window
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.revocation import Reach
-from tasks import decisions, observe, windows
+from ratchet.errors import Refused
+from ratchet.gate import Answer
+from ratchet.register import ending
+from tasks import decisions, observe, show, windows
+from tasks.approve import answered_cycle, ask, have_the_last_word, open_question
 from tasks.cycle import Cycle, run_stage
 from tasks.drift import drift
 from tasks.gate import gate
@@ -61,6 +68,7 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
             run_stage(self_train, cycle)
             run_stage(drift, cycle)
             run_stage(gate, cycle)
+            have_the_last_word(cycle)
         run_stage(register, cycle)
         learn_anyway(workspace, cycle.concluded())
         for blast in answer_alarms(workspace):
@@ -81,7 +89,7 @@ def learn_anyway(workspace: Workspace, decided: Decision) -> Decision | None:
         return None
     cycle = begin(workspace, window, again="trusted")
     cycle.rows_in = decided.rows_in
-    return _once_more(cycle)
+    return once_more(cycle)
 
 
 def take_back(workspace: Workspace, reach: Reach, *, by: str, reason: str) -> Taken:
@@ -110,30 +118,74 @@ def relearn(workspace: Workspace, blast: Blast) -> Decision | None:
     window = workspace.calendar.window(last)
     cycle = begin(workspace, window, again=revocation_key(workspace))
     note_revocation(cycle, blast)
-    return _once_more(cycle)
+    return once_more(cycle)
 
 
-def _once_more(cycle: Cycle) -> Decision:
+def once_more(cycle: Cycle) -> Decision:
     """Train and gate what a decided window left; done before, it gives that decision."""
     if decided := decisions.of_key(cycle.workspace, cycle.key):
         return decided
     run_stage(self_train, cycle)
     run_stage(gate, cycle)
+    have_the_last_word(cycle)
     run_stage(register, cycle)
     return cycle.concluded()
 
 
 def run_windows(workspace: Workspace, chosen: list[Window]) -> Iterator[Decision]:
     """The decisions of these windows, one cycle after the other."""
+    progress = show.Progress(workspace.name, len(chosen))
     for window in chosen:
         with observe.cycle(workspace, window):
             decision = one_cycle(workspace, window)
         announce(decision)
+        progress.step(decision.window, decision.outcome)
         yield decision
 
 
+def settle(
+    workspace: Workspace, what: str | None, *, approve: bool, by: str, reason: str
+) -> Decision:
+    """A person's answer about the candidate that waits for them, put into force.
+
+    Raises:
+        NotFound: nothing waits for a person.
+        Refused: nobody says who or why, or a later decision overtook the question.
+        LeaseHeld: a run works on this pipeline.
+    """
+    if not by.strip() or not reason.strip():
+        raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
+    with workspace.lease.hold(f"approval by {by}"):
+        recover(workspace)
+        asked = open_question(workspace, what)
+        digest = asked.lineage.model_digest if asked.lineage else ""
+        answer = Answer(approve=approve, by=by, reason=reason, model_digest=digest)
+        return once_more(answered_cycle(workspace, asked, answer))
+
+
+def ended(workspace: Workspace, made: list[Decision]) -> State[dict[str, int]]:
+    """Name, tag and sum up this flow run, and the state in which it ends."""
+    shown = ending(made)
+    apart = f" (replay {workspace.replay})" if workspace.replay else ""
+    show.entitle(f"{workspace.name} {shown.title}{apart}", shown.tags)
+    rows = [
+        {
+            "window": d.window,
+            "outcome": d.outcome,
+            "accepted": d.accepted,
+            "quarantined": d.quarantined,
+            "champion": d.champion_after,
+            "why": d.reasons[0] if d.reasons else "",
+        }
+        for d in made
+    ]
+    show.summary_table(workspace.name, rows, shown.message)
+    counts = dict(Counter(d.outcome for d in made))
+    return Completed(name=shown.state, message=shown.message[:1000], data=counts)
+
+
 def run_name() -> str:
-    """Pipeline and window, as Prefect's run page shows them."""
+    """Pipeline and window, as Prefect's run page shows them until it is known what was due."""
     from prefect.runtime import flow_run
 
     asked = flow_run.parameters
@@ -142,16 +194,21 @@ def run_name() -> str:
 
 @flow(name="retrain", flow_run_name=run_name, persist_result=False)
 @observe.observed
-def retrain(pipeline: str, window: str | None = None) -> str:
+def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, int]]:
     """Run what is due: each complete window that is not decided yet, in order, once each.
 
     So a scheduler that was down catches up in one run. ``window`` holds any time of the one that is
-    asked for instead. Returns the last outcome: promoted, held, blocked, no_data or error.
+    asked for instead. Where the gate asks for a person, the run pauses after its last window until
+    they answer on its page. Returns how many cycles ended in each outcome.
     """
     workspace = open_workspace(pipeline)
     if window:
         chosen = [windows.named(workspace, window)]
     else:
         chosen = windows.undecided(workspace, None, None) or [windows.newest(workspace)]
-    *_, last = run_windows(workspace, chosen)
-    return last.outcome
+    made = list(run_windows(workspace, chosen))
+    if said := ask(workspace, made[-1]):
+        approve, by, reason = said
+        made.append(settle(workspace, made[-1].window, approve=approve, by=by, reason=reason))
+        announce(made[-1])
+    return ended(workspace, made)

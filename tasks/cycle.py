@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ratchet.contracts.clock import Window
     from ratchet.contracts.lineage import Decision
     from ratchet.contracts.seams import ModelVersion, Report
+    from ratchet.gate import Answer
     from ratchet.self_train import Cut
     from tasks.workspace import Workspace
 
@@ -68,6 +69,7 @@ class Cycle:
     gate_evidence: list[Evidence] = field(default_factory=list)
     candidate_metrics: dict[str, float] = field(default_factory=dict)
     champion_metrics: dict[str, float] = field(default_factory=dict)
+    answer: Answer | None = None  # of the person who was asked
     # register
     decision: Decision | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from ratchet.contracts.definition import Recipe
     from tasks.workspace import Workspace
 
+STOOD_IN = "labels.trusted"
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -81,7 +83,7 @@ def self_train(cycle: Cycle) -> None:
 
 def _stood_in(known: Evidence) -> Judged:
     text = f"{known.trusted_labels:,} trusted labels stand in for windows whose own were kept out"
-    return Judged("labels.trusted", Verdict.WARN, text, float(known.trusted_labels))
+    return Judged(STOOD_IN, Verdict.WARN, text, float(known.trusted_labels))
 
 
 def read_evidence(

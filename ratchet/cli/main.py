@@ -28,6 +28,7 @@ COMMANDS = {
     "quarantine": ("ratchet.cli.quarantine", "quarantine"),
     "source": ("ratchet.cli.source", "source"),
     "suite": ("ratchet.cli.suite", "suite"),
+    "approve": ("ratchet.cli.models", "approve"),
     "rollback": ("ratchet.cli.models", "rollback"),
     "verify": ("ratchet.cli.models", "verify"),
     "ui": ("ratchet.cli.models", "ui"),

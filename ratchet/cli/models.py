@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import click
+from rich.console import Console
 
 from ratchet.cli.look import only_pipeline
 from ratchet.settings import quiet_logs
@@ -27,6 +28,24 @@ def rollback(pipeline: str | None, version: int | None, by: str, reason: str) ->
 
     decision = put_back(open_workspace(only_pipeline(pipeline)), version, by=by, reason=reason)
     click.echo(f"Champion: version {decision.champion_before} -> {decision.champion_after}.")
+
+
+@click.command()
+@click.argument("window", required=False)
+@click.option("-p", "--pipeline")
+@click.option("--by", required=True, help="Who decides; recorded.")
+@click.option("--reason", required=True, help="Why; recorded.")
+@click.option("--refuse", is_flag=True, help="Say no instead.")
+def approve(window: str | None, pipeline: str | None, by: str, reason: str, refuse: bool) -> None:
+    """Approve the candidate of WINDOW (the newest) that waits for a person."""
+    quiet_logs()
+    from flows.retrain import settle
+    from ratchet.cli.screen import line
+    from tasks.workspace import open_workspace
+
+    workspace = open_workspace(only_pipeline(pipeline))
+    decision = settle(workspace, window, approve=not refuse, by=by, reason=reason)
+    Console(highlight=False).print(line(decision))
 
 
 @click.command()

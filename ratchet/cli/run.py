@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as one JSON object.")
 def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
     """Run what is due for PIPELINE: every complete window not decided yet, or just WINDOW."""
+    from tasks.workspace import open_workspace
+
+    workspace = open_workspace(pipeline)
+    if window:
+        workspace.calendar.parse(window)  # a wrong time is said here, in our words
     quiet_logs()
     from flows.retrain import retrain as flow
     from tasks.progress import listening
@@ -39,23 +44,37 @@ def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
 @click.argument("pipeline")
 @click.option("--from", "start", help="First time (inclusive); default: the first that landed.")
 @click.option("--to", "end", help="Last time (exclusive); default: the newest complete window.")
-@click.option("--replay", "replaying", is_flag=True, help="As-of each window, in isolation.")
+@click.option(
+    "--retrain/--replay",
+    "retraining",
+    default=True,
+    show_default=True,
+    help="For good, or as-of each window in isolation.",
+)
 @click.option("--name", help="Name of the replay; running the same name again resumes it.")
-@click.option("--dry-run", is_flag=True, help="Say which windows would run, and run nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would run and cost, and run nothing.")
+@click.option("--remote", is_flag=True, help="On the Prefect server, and follow it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a window, on stdout.")
 def backfill(
     pipeline: str,
     start: str | None,
     end: str | None,
-    replaying: bool,
+    retraining: bool,
     name: str | None,
     dry_run: bool,
+    remote: bool,
     as_json: bool,
 ) -> None:
     """Run every undecided window of PIPELINE, in order."""
-    if name and not replaying:
+    if name and retraining:
         raise click.UsageError("--name names a replay: add --replay")
-    replay = (name or "default") if replaying else None
+    replay = None if retraining else name or "default"
+    if remote:
+        from ratchet.cli.remote import run_remote
+
+        asked = {"start": start, "end": end, "replay": replay, "dry_run": dry_run}
+        run_remote(f"backfill/{pipeline}", {"pipeline": pipeline, **asked})
+        return
     run_backfill(pipeline, start, end, replay, dry_run=dry_run, as_json=as_json)
 
 
@@ -88,9 +107,12 @@ def run_backfill(
 
     windows = undecided(workspace, start, end)
     if dry_run or not windows:
+        from ratchet.register import estimate
+        from tasks import decisions
+
         labels = [workspace.calendar.label(w) for w in windows]
-        shown = f"{len(labels)} windows to run" + (f": {', '.join(labels)}" if labels else "")
-        click.echo(shown, err=as_json)  # stdout is for JSON alone
+        shown = estimate(decisions.done(workspace, decisions.RECENT), len(windows))
+        click.echo("\n".join([shown, *labels]), err=as_json)  # stdout is for JSON alone
         return []
     from flows.backfill import backfill as flow
     from tasks.progress import listening

@@ -8,7 +8,18 @@ Promise: a candidate passes only on evidence from rows that neither model has se
 better, with a confidence bound; nothing missing, broken or undecided ever passes.
 """
 
+from ratchet.gate.approval import CHECK as APPROVAL
+from ratchet.gate.approval import Answer, answered, awaiting
 from ratchet.gate.judge import GateInput, judge
 from ratchet.gate.trusted import TrustedInput, judge_trusted
 
-__all__ = ["GateInput", "TrustedInput", "judge", "judge_trusted"]
+__all__ = [
+    "APPROVAL",
+    "Answer",
+    "GateInput",
+    "TrustedInput",
+    "answered",
+    "awaiting",
+    "judge",
+    "judge_trusted",
+]

@@ -9,6 +9,8 @@ off at any point is completed or undone, and either way exactly one gated champi
 
 from ratchet.register.decide import decide, same_scores
 from ratchet.register.describe import PAGE_LIMIT, describe, plain
+from ratchet.register.ending import Ending, ending
+from ratchet.register.estimate import estimate
 from ratchet.register.recover import Action, SetAlias, WriteDone, recover, unfinished
 from ratchet.register.rows import (
     Entry,
@@ -25,6 +27,7 @@ from ratchet.register.rows import (
 __all__ = [
     "PAGE_LIMIT",
     "Action",
+    "Ending",
     "Entry",
     "Kind",
     "Phase",
@@ -34,6 +37,8 @@ __all__ = [
     "decision_row",
     "decisions_from",
     "describe",
+    "ending",
+    "estimate",
     "incident_row",
     "plain",
     "recover",

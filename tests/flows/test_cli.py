@@ -174,7 +174,7 @@ def test_init_writes_a_pipeline_that_loads(fresh: Terminal, name: str, tmp_path:
     assert len(suite["expectations"]) >= 5
     plan = fresh("backfill", "tiny", "--dry-run")
     assert plan.code == 0, plan.err
-    assert "windows to run: 20" in plan.out
+    assert "windows to run; no cycle has run yet to estimate the cost from\n20" in plan.out
 
 
 def test_init_reads_a_directory_and_takes_what_is_said(fresh: Terminal, tmp_path: Path) -> None:
@@ -232,7 +232,8 @@ def test_init_says_which_option_is_wrong_and_writes_nothing(
 def test_backfill_json_is_one_object_a_window(fresh: Terminal) -> None:
     project(fresh.home, 4)
     plan = fresh("backfill", "tiny", "--dry-run")
-    assert plan.out == "3 windows to run: 0, 1000, 2000\n"
+    assert plan.out.splitlines()[0].startswith("3 windows to run; no cycle has run yet")
+    assert plan.out.splitlines()[1:] == ["0", "1000", "2000"]
     assert not (fresh.home / "tables" / "tiny" / "decisions").exists()
     said = fresh("backfill", "tiny", "--json")
     made = [json.loads(text) for text in said.out.splitlines()]
@@ -254,6 +255,20 @@ def test_backfill_prints_a_line_a_window_and_a_summary(fresh: Terminal) -> None:
     assert "2 windows: 2 held. 800 rows accepted, 0 held back." in said.out
     assert "The champion is version 1." in fresh("backfill", "tiny").out
     assert fresh("backfill", "tiny").out == "0 windows to run\n"
+    land_window(fresh.home, 4)
+    land_window(fresh.home, 5)
+    plan = fresh("backfill", "tiny", "--dry-run").out
+    assert plan.startswith("2 windows to run: about ")
+    assert "mean of the last 3) and 800 rows" in plan
+
+
+def test_remote_needs_a_server_and_says_so(
+    fresh: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    said = fresh("backfill", "tiny", "--remote")
+    assert said.code != 0
+    assert "--remote needs a Prefect server" in said.err
 
 
 def test_a_replay_has_its_own_decisions(ratchet: Terminal) -> None:

@@ -217,7 +217,7 @@ def test_what_does_not_fit_together_is_said() -> None:
         ("validate__colour", "max_quarantined_share, max_skill_loss"),
         ("train__colour", "holdout_windows, max_categories, min_rows, seed, threads"),
         ("recipes__0__colour", "learning_rate, max_bin, max_depth, min_child_weight, name"),
-        ("gate__colour", "alpha, blocks, calibration_margin"),
+        ("gate__colour", "alpha, approval, approval_hours, blocks"),
     ],
 )
 def test_an_unknown_key_is_told_which_keys_there_are(path: str, allowed: str) -> None:

@@ -1,0 +1,30 @@
+"""A person's word on the candidate that waits for it, from a form in Prefect's UI.
+
+>>> approve("flights", by="operations", reason="checked against last year")   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prefect import State, flow
+
+from flows.forms import Person, Pipeline, Reason, Time
+from flows.retrain import ended, settle
+from tasks.progress import announce
+from tasks.workspace import open_workspace
+
+
+@flow(name="approve", flow_run_name="{pipeline} {answer} by {by}", persist_result=False)
+def approve(
+    pipeline: Pipeline,
+    by: Person,
+    reason: Reason,
+    answer: Literal["approve", "refuse"] = "approve",
+    window: Time | None = None,
+) -> State[dict[str, int]]:
+    """Approve or refuse the newest candidate that passed every other gate (``gate.approval``)."""
+    workspace = open_workspace(pipeline)
+    decision = settle(workspace, window, approve=answer == "approve", by=by, reason=reason)
+    announce(decision)
+    return ended(workspace, [decision])

@@ -1,0 +1,53 @@
+"""A person's word on a candidate that passed every other gate.
+
+>>> awaiting("flights", "2013-03-05").verdict
+<Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>
+
+Promise: without an answer nothing is promoted, and an answer is about one model: another model
+under the same window is not the one that was approved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ratchet.contracts.evidence import Evidence, Verdict
+
+CHECK = "gate.approval"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said.
+
+    Attributes:
+        approve: yes or no.
+        by, reason: who and why.
+        model_digest: SHA-256 of the model that they were asked about.
+    """
+
+    approve: bool
+    by: str
+    reason: str
+    model_digest: str
+
+
+def awaiting(pipeline: str, window: str) -> Evidence:
+    """Nobody has answered yet; says how to."""
+    command = f"ratchet approve {window} -p {pipeline} --by YOU --reason WHY"
+    text = f"passed every other check and waits for a person: {command} (or --refuse)"
+    return Evidence(CHECK, Verdict.INCONCLUSIVE, text)
+
+
+def answered(answer: Answer, model_digest: str) -> Evidence:
+    """PASS or BLOCK as the person said; ERROR when the model is not the one they judged."""
+    about = {"by": answer.by, "approve": answer.approve, "model_digest": answer.model_digest}
+    if model_digest != answer.model_digest:
+        text = (
+            f"{answer.by} judged model {answer.model_digest[:12]}, but the same window now gives "
+            f"{model_digest[:12]}; run the window's approval again after finding out why"
+        )
+        return Evidence(CHECK, Verdict.ERROR, text, details=about)
+    said = "approved" if answer.approve else "refused"
+    verdict = Verdict.PASS if answer.approve else Verdict.BLOCK
+    return Evidence(CHECK, verdict, f"{said} by {answer.by}: {answer.reason}", details=about)
