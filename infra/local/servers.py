@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.automations import BEAT_SECONDS
 from infra.local import postgres, s3
 from infra.local.member import Member
 from infra.local.secrets import Secrets, StackError, write_private
@@ -163,6 +164,7 @@ def _worker(place: StackSettings, home: Path, project: Path, secrets: Secrets) -
         **plain_environment(),
         **user_environment(place, project, secrets),
         "PREFECT_HOME": str(home / "prefect-worker"),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT_SECONDS),
     }
     return Member(
         name="worker",
@@ -178,12 +180,12 @@ def _worker(place: StackSettings, home: Path, project: Path, secrets: Secrets) -
 
 
 def deploy(project: Path, environment: Mapping[str, str], pool_options: tuple[str, ...]) -> None:
-    """The pool, then every deployment of ``prefect.yaml``, as that file says."""
-    prefect = (sys.executable, "-m", "prefect", "--no-prompt")
-    pool = ("work-pool", "create", POOL, *pool_options, "--overwrite")
-    for step in (pool, ("deploy", "--all")):
+    """The pool, the automation, and every deployment of ``prefect.yaml``, as that file says."""
+    prefect = ("prefect", "--no-prompt")
+    pool = (*prefect, "work-pool", "create", POOL, *pool_options, "--overwrite")
+    for step in (pool, ("infra.automations",), (*prefect, "deploy", "--all")):
         made = subprocess.run(  # noqa: S603 - our own interpreter and arguments
-            (*prefect, *step),
+            (sys.executable, "-m", *step),
             env=dict(environment),
             cwd=project,
             capture_output=True,
@@ -192,7 +194,7 @@ def deploy(project: Path, environment: Mapping[str, str], pool_options: tuple[st
         )
         if made.returncode:
             said = (made.stdout + made.stderr).strip()[-800:]
-            raise StackError(f"prefect {' '.join(step)}: {said}")
+            raise StackError(f"{' '.join(step)}: {said}")
 
 
 def _worker_ready(port: int, secrets: Secrets) -> None:

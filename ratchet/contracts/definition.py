@@ -171,6 +171,13 @@ class Gate(Part):
     approval_hours: float = Field(default=24, gt=0, le=24 * 30)  # how long a run waits for them
 
 
+class Watch(Part):
+    """How the serving model is watched between cycles."""
+
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)  # a champion that is no worse is ever accused
+    rollback: bool = False  # put the champion before back when this one is shown to be worse
+
+
 class Definition(Part):
     """One pipeline. See ``docs/reference/pipeline.md`` for each key."""
 
@@ -184,6 +191,7 @@ class Definition(Part):
     recipes: tuple[Recipe, ...] = Field(min_length=1, max_length=32)
     drift: Drift = Drift()
     gate: Gate = Gate()
+    watch: Watch = Watch()
     shield: Shield = Shield()
     trusted: Trusted | None = None
     record: Record | None = None

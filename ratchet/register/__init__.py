@@ -22,6 +22,7 @@ from ratchet.register.rows import (
     run_metrics,
     run_params,
     version_tags,
+    watch_incident_row,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "same_scores",
     "unfinished",
     "version_tags",
+    "watch_incident_row",
 ]

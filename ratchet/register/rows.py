@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from ratchet.contracts.bundle import MODEL, Bundle
 from ratchet.contracts.columns import WINDOW, decisions_schema, incidents_schema
+from ratchet.contracts.evidence import Evidence
 from ratchet.contracts.lineage import Decision, Lineage, canonical_json, digest_of
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG
 from ratchet.errors import Damaged
@@ -94,22 +96,33 @@ def incident_row(decision: Decision, at: datetime) -> pa.Table:
 
     The same cycle and outcome always have the same id.
     """
+    failed = [e for e in decision.evidence if not e.verdict.lets_through]
+    return _incident(decision, decision.outcome, decision.reasons, failed, at)
+
+
+def watch_incident_row(newest: Decision, evidence: Evidence, at: datetime) -> pa.Table:
+    """One row of ``incidents``: what the watch found after the newest decision."""
+    return _incident(newest, evidence.check, (evidence.arithmetic,), [evidence], at)
+
+
+def _incident(
+    decision: Decision, kind: str, reasons: Sequence[str], evidence: list[Evidence], at: datetime
+) -> pa.Table:
     import pyarrow as pa
 
-    failed = [e.as_json() for e in decision.evidence if not e.verdict.lets_through]
     document = {
         "cycle_key": decision.cycle_key,
         "run_id": decision.run_id,
-        "reasons": list(decision.reasons),
-        "evidence": failed,
+        "reasons": list(reasons),
+        "evidence": [e.as_json() for e in evidence],
         "champion": decision.champion_after,
     }
     row = {
-        "id": digest_of([decision.cycle_key, decision.outcome])[:16],
+        "id": digest_of([decision.cycle_key, kind])[:16],
         "pipeline": decision.pipeline,
         WINDOW: decision.window_index,
-        "kind": decision.outcome,
-        "summary": decision.reasons[0] if decision.reasons else decision.outcome,
+        "kind": kind,
+        "summary": reasons[0] if reasons else kind,
         "document": canonical_json(document),
         "at": at,
     }

@@ -230,6 +230,13 @@ def test_a_session_is_ended_with_the_children_that_do_not_listen(tmp_path):
     end_session(child)  # a session that is gone is no error
 
 
+SCHEDULED = {
+    "flows.retrain.retrain": True,
+    "flows.backfill.backfill": False,
+    "flows.watch.watch": True,
+    "flows.approve.approve": False,
+}
+
 # --- deployments ---------------------------------------------------------------------------------
 
 
@@ -254,7 +261,7 @@ def test_every_entry_point_loads_from_a_foreign_directory(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["retrain", "backfill"]
+    assert done.stdout.split() == ["retrain", "backfill", "watch", "approve"]
 
 
 def test_each_pipeline_has_its_deployments_and_nothing_is_pulled():
@@ -262,11 +269,60 @@ def test_each_pipeline_has_its_deployments_and_nothing_is_pulled():
     assert found["pull"] == []
     for path in (ROOT / "pipelines").glob("*.toml"):
         mine = [d for d in found["deployments"] if d["parameters"]["pipeline"] == path.stem]
-        assert {d["entrypoint"] for d in mine} == {
-            "flows.retrain.retrain",
-            "flows.backfill.backfill",
-        }
+        assert {d["entrypoint"] for d in mine} == set(SCHEDULED)
         for each in mine:
-            assert each["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+            assert each["concurrency_limit"]["limit"] == 1
+            assert each["concurrency_limit"]["collision_strategy"] == "ENQUEUE"
             assert each["work_pool"] == {"name": "ratchet"}
-            assert ("schedules" in each) == (each["entrypoint"] == "flows.retrain.retrain")
+            assert ("schedules" in each) == SCHEDULED[each["entrypoint"]]
+            assert ("triggers" in each) == (each["entrypoint"] == "flows.retrain.retrain")
+
+
+@pytest.mark.parametrize(
+    ("flow", "given", "wrong"),
+    [
+        ("retrain.retrain", {"pipeline": "../etc"}, "pipeline"),
+        ("retrain.retrain", {"pipeline": "flights", "window": "last week"}, "window"),
+        ("backfill.backfill", {"pipeline": "flights", "start": "2013-3-1"}, "start"),
+        ("backfill.backfill", {"pipeline": "flights", "end": "x" * 99}, "end"),
+        ("backfill.backfill", {"pipeline": "flights", "replay": "A B"}, "replay"),
+        ("backfill.backfill", {"pipeline": "flights", "dry_run": "perhaps"}, "dry_run"),
+        ("approve.approve", {"pipeline": "flights", "by": "x", "reason": "because"}, "by"),
+        ("approve.approve", {"pipeline": "flights", "by": "kim", "reason": ""}, "reason"),
+        (
+            "approve.approve",
+            {"pipeline": "flights", "by": "kim", "reason": "fine", "answer": "maybe"},
+            "answer",
+        ),
+        ("watch.watch", {"pipeline": ""}, "pipeline"),
+    ],
+)
+def test_a_form_that_is_filled_in_wrongly_is_refused(flow, given, wrong):
+    import importlib
+
+    from prefect.exceptions import ParameterTypeError
+    from prefect.utilities.callables import parameter_schema
+
+    module, name = flow.split(".")
+    found = getattr(importlib.import_module(f"flows.{module}"), name)
+    with pytest.raises(ParameterTypeError, match=wrong):
+        found.validate_parameters(given)
+    described = parameter_schema(found.fn).model_dump()["properties"][wrong]
+    assert described.get("description") or described.get("enum") or described["type"] == "boolean"
+
+
+def test_what_a_form_takes_is_taken():
+    from flows.backfill import backfill
+
+    for start in ("2013-03-05", "2013-03-05T06:00", "2013-03-05 06:00:00Z", "-3000", None):
+        given = {"pipeline": "flights", "start": start, "replay": "audit-1", "dry_run": True}
+        assert backfill.validate_parameters(given)["start"] == start
+
+
+def test_a_silent_run_is_given_up_after_more_than_two_beats():
+    from infra.automations import BEAT_SECONDS, silent_runs_crash
+
+    trigger = silent_runs_crash().trigger
+    assert trigger.within.total_seconds() > 2 * BEAT_SECONDS
+    assert trigger.expect == {"prefect.flow-run.*"}
+    assert trigger.for_each == {"prefect.resource.id"}
