@@ -23,7 +23,15 @@ def approve(
     answer: Literal["approve", "refuse"] = "approve",
     window: Time | None = None,
 ) -> State[dict[str, int]]:
-    """Approve or refuse the newest candidate that passed every other gate (``gate.approval``)."""
+    """Approve or refuse the newest candidate that passed every other gate (``gate.approval``).
+
+    Args:
+        pipeline: The name of a file in pipelines/, without .toml.
+        by: Who decides; it is kept.
+        reason: Why; it is kept.
+        answer: Approve it, or refuse it.
+        window: Any time of the window that is meant. Left out: the newest.
+    """
     workspace = open_workspace(pipeline)
     decision = settle(workspace, window, approve=answer == "approve", by=by, reason=reason)
     announce(decision)

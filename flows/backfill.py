@@ -40,8 +40,16 @@ def backfill(
 ) -> State[dict[str, int]]:
     """Run every window of ``[start, end)`` that is not decided yet; all that landed by default.
 
-    ``dry_run`` says which windows would run and what they would cost, and runs nothing. Returns how
-    many cycles ended in each outcome.
+    Returns how many cycles ended in each outcome.
+
+    Args:
+        pipeline: The name of a file in pipelines/, without .toml.
+        start: First time (inclusive): a date, a UTC time, or a number where the pipeline counts.
+            Left out: the first that landed.
+        end: Last time (exclusive). Left out: the newest complete window.
+        replay: A name: run as-of each window in isolation; the same name again resumes it. Left
+            out: for good.
+        dry_run: Say which windows would run and what they would cost, and run nothing.
     """
     workspace = open_workspace(pipeline, replay)
     chosen = windows.undecided(workspace, start, end)

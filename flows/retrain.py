@@ -197,9 +197,14 @@ def run_name() -> str:
 def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, int]]:
     """Run what is due: each complete window that is not decided yet, in order, once each.
 
-    So a scheduler that was down catches up in one run. ``window`` holds any time of the one that is
-    asked for instead. Where the gate asks for a person, the run pauses after its last window until
-    they answer on its page. Returns how many cycles ended in each outcome.
+    So a scheduler that was down catches up in one run. Where the gate asks for a person, the run
+    pauses after its last window until they answer on its page. Returns how many cycles ended in
+    each outcome.
+
+    Args:
+        pipeline: The name of a file in pipelines/, without .toml.
+        window: Any time of the one window to run instead: a date, a UTC time, or a number where the
+            pipeline counts. Left out: all that is due.
     """
     workspace = open_workspace(pipeline)
     if window:

@@ -33,6 +33,9 @@ def watch(pipeline: Pipeline) -> State[dict[str, int]]:
 
     Ends *Completed*, *Degraded* (something is late or broken) or *Blocked* (the champion was moved
     by hand, or is shown to be worse). With ``watch.rollback`` a worse champion goes back.
+
+    Args:
+        pipeline: The name of a file in pipelines/, without .toml.
     """
     workspace = open_workspace(pipeline)
     found = stage.watch(workspace)

@@ -4,8 +4,8 @@
 
 A flow process that is killed is seen by its worker at once; when the worker (or the machine) dies
 too, nothing tells the server, and the run would keep its deployment's only slot for ever
-(PrefectHQ/prefect#7239). Runs send a heartbeat each :data:`BEAT_SECONDS`; any event of the run counts
-as a sign of life, so a named final state such as ``Blocked`` ends the watch too.
+(PrefectHQ/prefect#7239). Runs send a heartbeat each :data:`BEAT_SECONDS`; any event of the run is a
+sign of life, so a named final state such as ``Blocked`` ends the watch too.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def silent_runs_crash() -> AutomationCore:
         ),
         actions=[
             ChangeFlowRunState(
+                name="Crashed",
+                force=False,
                 state=StateType.CRASHED,
                 message=f"No sign of life for {SILENT_SECONDS} s: its worker or machine died.",
             )
