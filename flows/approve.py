@@ -11,11 +11,13 @@ from prefect import State, flow
 
 from flows.forms import Person, Pipeline, Reason, Time
 from flows.retrain import ended, settle
+from tasks import observe
 from tasks.progress import announce
 from tasks.workspace import open_workspace
 
 
 @flow(name="approve", flow_run_name="{pipeline} {answer} by {by}", persist_result=False)
+@observe.observed
 def approve(
     pipeline: Pipeline,
     by: Person,

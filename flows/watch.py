@@ -13,7 +13,7 @@ from prefect.states import Completed
 from flows.forms import Pipeline
 from ratchet.contracts.evidence import Verdict
 from ratchet.watch import state
-from tasks import show
+from tasks import observe, show
 from tasks import watch as stage
 from tasks.progress import announce
 from tasks.workspace import open_workspace
@@ -28,6 +28,7 @@ QUIET = (Verdict.PASS, Verdict.INCONCLUSIVE)
     retries=2,
     retry_delay_seconds=60,
 )
+@observe.observed
 def watch(pipeline: Pipeline) -> State[dict[str, int]]:
     """Ask what serves, whether it loads, whether it is still better than the champion before.
 

@@ -46,6 +46,8 @@ def observed(body: Callable[P, T]) -> Callable[P, T]:
                 _failed(pipeline, error)
                 raise
 
+    # Prefect reads the parameters' types here; as text they would be looked up in this module.
+    run.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined]
     return run
 
 
