@@ -15,19 +15,21 @@ from prefect.cache_policies import NO_CACHE
 from ratchet import register as records
 from ratchet import watch as core
 from ratchet.contracts.bundle import predict
-from ratchet.contracts.columns import EVENT, INCIDENTS, LABELS, WINDOW
+from ratchet.contracts.columns import EVENT, INCIDENTS, LABELS, LANDED, WINDOW
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.seams import Append
 from ratchet.errors import LeaseHeld, ModelError, NotFound
 from tasks import decisions, windows
+from tasks.backlog import complete
 from tasks.cycle import Cycle
 from tasks.labelled import labelled
 from tasks.recover import recover
 from tasks.rollback import prove, put_back
 
 if TYPE_CHECKING:
+    from ratchet.contracts.clock import Window
     from tasks.workspace import Workspace
 
 BY = "watch"
@@ -130,8 +132,12 @@ def _backlog(workspace: Workspace) -> Evidence:
     except LeaseHeld:
         busy = True  # a cycle is under way
     last = decisions.last_decided(workspace)
-    waiting = [w for w in windows.complete(workspace) if last is None or w.index > last]
+    waiting = [w for w in _complete(workspace) if last is None or w.index > last]
     return core.backlog(len(waiting), busy)
+
+
+def _complete(workspace: Workspace) -> list[Window]:
+    return complete(workspace.definition, workspace.landing_tables.windows(LANDED))
 
 
 def _labels(workspace: Workspace) -> Evidence:
