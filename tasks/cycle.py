@@ -48,6 +48,7 @@ class Cycle:
     quarantined: int = 0
     labels_in: int = 0
     labels_quarantined: int = 0
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)  # to rows and labels in
     data_evidence: list[Evidence] = field(default_factory=list)
     # self_train
     cut: Cut | None = None

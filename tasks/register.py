@@ -93,6 +93,7 @@ def conclude(cycle: Cycle) -> Decision:
         champion_before=champion,
         champion_after=champion,
         lineage=bundle.manifest.lineage if bundle else None,
+        sources=core.largest_sources(cycle.sources),
     )
 
 

@@ -61,6 +61,9 @@ def validate(cycle: Cycle) -> None:
     labels = tables.read(LANDED_LABELS, windows=span)
     for window in _windows(cycle, rows, labels):
         current = window == cycle.window
+        if current:
+            _count_sources(cycle, "rows", _of(rows, window))
+            _count_sources(cycle, "labels", _of(labels, window))
         evidence = judge_rows(cycle, window, _of(rows, window))
         evidence += judge_labels(cycle, window, _of(labels, window))
         if current:
@@ -309,7 +312,7 @@ def _quarantine(
 
 def _count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> None:
     """Rows that ingest refused count as arrived and quarantined in the window they belong to."""
-    columns = ["entry", "kind", "status", WINDOW]
+    columns = ["entry", "kind", "status", WINDOW, SOURCE]
     table = cycle.workspace.landing_tables.read(QUARANTINE, columns, span)
     for line in table.to_pylist():
         if not line["entry"].startswith(AT_LANDING) or line["status"] != "quarantined":
@@ -319,9 +322,25 @@ def _count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> Non
         if line["kind"] == "label":
             cycle.labels_in += 1
             cycle.labels_quarantined += 1
+            _add(cycle, "labels", line[SOURCE], 1)
         else:
             cycle.rows_in += 1
             cycle.quarantined += 1
+            _add(cycle, "rows", line[SOURCE], 1)
+
+
+def _count_sources(cycle: Cycle, what: str, table: pa.Table) -> None:
+    """How many rows or labels each source sent, before any of them is judged."""
+    import pyarrow.compute as pc
+
+    if table.num_rows:
+        for one in pc.value_counts(table[SOURCE].combine_chunks()).to_pylist():
+            _add(cycle, what, one["values"], one["counts"])
+
+
+def _add(cycle: Cycle, what: str, source: str | None, count: int) -> None:
+    counts = cycle.sources.setdefault(source or "(unknown)", {"rows": 0, "labels": 0})
+    counts[what] += count
 
 
 def _txn(window: Window, what: str) -> str:

@@ -209,9 +209,9 @@ class LocalRegistry:
             raise Tampered(f"{folder}: no tag {DIGEST_TAG}; expected the digest of the bundle")
         return unpack(read_bundle_files(folder / "bundle"), digest)
 
-    def page(self, run_id: str) -> str:
-        """The directory of the run's artifacts."""
-        return str(self._artifacts(run_id))
+    def page(self, run_id: str, artifact: str = "") -> str:
+        """The directory of the run's artifacts, or the file of one of them."""
+        return str(self._artifacts(run_id) / artifact)
 
     def artifact(self, run_id: str, path: str) -> bytes:
         """The bytes of one artifact of a run.

@@ -193,9 +193,10 @@ class MlflowRegistry:
         """
         return self._versions.load(pipeline, version)
 
-    def page(self, run_id: str) -> str:
-        """Where a person finds this run: an address when a UI is known, else a path."""
-        return self._runs.page(run_id)
+    def page(self, run_id: str, artifact: str = "") -> str:
+        """Where a person finds this run, or one artifact of it: an address when a UI is known, else
+        a path."""
+        return self._runs.page(run_id, artifact)
 
     def artifact(self, run_id: str, path: str) -> bytes:
         """The bytes of one artifact of a run.

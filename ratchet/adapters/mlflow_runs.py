@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ratchet.adapters.bundle_files import inside
 from ratchet.adapters.mlflow_calls import Calls
@@ -175,14 +175,15 @@ class Runs:
         )
         return found[0] if found else None
 
-    def page(self, run_id: str) -> str:
-        """The run's page in the UI, or the path (else the address) of its artifacts."""
+    def page(self, run_id: str, artifact: str = "") -> str:
+        """The run's or artifact's page in the UI, or the path (else the address) of its files."""
         info = self._run(run_id).info
         if self._ui_url:
             page = f"#/experiments/{info.experiment_id}/runs/{run_id}"
+            page += f"/artifacts/{quote(artifact)}" if artifact else ""
             return f"{self._ui_url.rstrip('/')}/{page}?workflowType=machine_learning"
         path = local_path(info.artifact_uri)
-        return str(path) if path else str(info.artifact_uri)
+        return str(path / artifact) if path else "/".join(filter(None, (info.artifact_uri, artifact)))
 
     def artifact(self, run_id: str, path: str) -> bytes:
         """The bytes of one artifact; see ``Registry.artifact``."""

@@ -144,15 +144,28 @@ def calibration_error(objective: str, y: Floats, scores: Floats) -> float:
         spread = float(y.std())
         bias = abs(float((y - scores).mean()))
         return bias / spread if spread > 0 else float("nan")
+    score, frequency, n = reliability(objective, y, scores)
+    noise = frequency * (1 - frequency) / np.maximum(n - 1, 1)
+    squared = float(np.sum(n * ((frequency - score) ** 2 - noise)) / len(y))
+    return float(np.sqrt(max(squared, 0.0)))
+
+
+def reliability(objective: str, y: Floats, scores: Floats) -> tuple[Floats, Floats, Floats]:
+    """What a reliability diagram draws: mean score, mean outcome and rows of each bin.
+
+    Bins of about equally many rows by rising score, at most :data:`CALIBRATION_BINS`; shape (bins,)
+    each. The outcome is the frequency of class 1 (binary), how often the winning class is right
+    (multiclass; the score is its probability), or the mean target (regression). Empty without rows.
+    Source: Murphy and Winkler 1977; bins of equal mass as in Kumar, Liang and Ma 2019.
+    """
+    import numpy as np
+
     if objective == "multiclass":
         y = (scores.argmax(axis=1) == y.astype(np.int64)).astype(np.float64)
         scores = scores.max(axis=1)
     bins = equal_mass(scores, CALIBRATION_BINS)
     n = np.bincount(bins).astype(np.float64)
-    frequency, score = np.bincount(bins, y) / n, np.bincount(bins, scores) / n
-    noise = frequency * (1 - frequency) / np.maximum(n - 1, 1)
-    squared = float(np.sum(n * ((frequency - score) ** 2 - noise)) / len(y))
-    return float(np.sqrt(max(squared, 0.0)))
+    return np.bincount(bins, scores) / n, np.bincount(bins, y) / n, n
 
 
 def summary(objective: str, y: Floats, scores: Floats) -> dict[str, float]:

@@ -289,8 +289,9 @@ class Registry(Protocol):
             Tampered: manifest or model bytes differ from what the version's tags recorded.
         """
 
-    def page(self, run_id: str) -> str:
-        """Where a person finds this run: an address when a UI is known, else a path."""
+    def page(self, run_id: str, artifact: str = "") -> str:
+        """Where a person finds this run, or one artifact of it: an address when a UI is known, else
+        a path."""
 
     def artifact(self, run_id: str, path: str) -> bytes:
         """The bytes of one artifact of a run.

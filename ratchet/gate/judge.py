@@ -13,6 +13,7 @@ from ratchet.contracts.metrics import (
     calibration_error,
     clustered_error,
     headline,
+    reliability,
     row_losses,
     student_quantile,
 )
@@ -251,4 +252,20 @@ def _calibration(request: GateInput, definition: Definition) -> Evidence:
         f"calibration error {found:.4f} {sign} {limit:.4f} ({text})",
         found,
         limit,
+        _bins(request, objective),
     )
+
+
+def _bins(request: GateInput, objective: str) -> dict[str, Any]:
+    """Each model's reliability diagram: [mean score, mean outcome, rows] of each bin."""
+    sides = {"candidate": request.candidate, "champion": request.champion}
+    return {
+        name: [
+            [round(float(score), 6), round(float(outcome), 6), int(rows)]
+            for score, outcome, rows in zip(
+                *reliability(objective, request.y, scores), strict=True
+            )
+        ]
+        for name, scores in sides.items()
+        if scores is not None
+    }

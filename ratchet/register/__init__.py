@@ -7,7 +7,7 @@ Its promise: nothing is promoted without evidence that lets it through; a promot
 off at any point is completed or undone, and either way exactly one gated champion serves.
 """
 
-from ratchet.register.decide import decide, same_scores
+from ratchet.register.decide import decide, largest_sources, same_scores
 from ratchet.register.describe import PAGE_LIMIT, describe, plain
 from ratchet.register.ending import Ending, ending
 from ratchet.register.estimate import estimate
@@ -41,6 +41,7 @@ __all__ = [
     "ending",
     "estimate",
     "incident_row",
+    "largest_sources",
     "plain",
     "recover",
     "run_metrics",

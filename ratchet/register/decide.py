@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.evidence import Evidence, Verdict, worst
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOADABLE = "register.loadable"
+SOURCES = 20  # that a decision names
 _GATE_OUTCOMES: dict[Verdict, Outcome] = {
     Verdict.PASS: "promoted",
     Verdict.WARN: "promoted",
@@ -72,6 +73,23 @@ def _because(evidence: Sequence[Evidence], verdict: Verdict) -> tuple[str, ...]:
     stopped = [e for e in evidence if not e.verdict.lets_through]
     stopped.sort(key=lambda e: -e.verdict.severity)
     return tuple(e.arithmetic for e in stopped) if not verdict.lets_through else ()
+
+
+def largest_sources(
+    sources: Mapping[str, Mapping[str, int]], most: int = SOURCES
+) -> dict[str, dict[str, int]]:
+    """The ``most`` sources that sent most, and what all others sent together as ``(others)``.
+
+    Args:
+        sources: to their counts of ``rows`` and ``labels``.
+    """
+    order = sorted(sources, key=lambda s: (-sources[s]["rows"], -sources[s]["labels"], s))
+    kept = {name: dict(sources[name]) for name in order[:most]}
+    if rest := order[most:]:
+        kept[f"({len(rest):,} others)"] = {
+            what: sum(sources[name][what] for name in rest) for what in ("rows", "labels")
+        }
+    return kept
 
 
 def same_scores(
