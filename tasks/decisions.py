@@ -53,6 +53,15 @@ def done(workspace: Workspace, recent: int | None = None) -> list[Decision]:
     return [Decision.from_json(json.loads(r["document"])) for r in rows if r["phase"] == "done"]
 
 
+def before(workspace: Workspace, decision: Decision) -> list[Decision]:
+    """What had been decided when this decision was made, as its cycle saw it: oldest first."""
+    made = done(workspace)
+    last = next(i for i, d in enumerate(made) if d.cycle_key == decision.cycle_key)
+    earlier = made[:last]
+    newest = max((d.window_index for d in earlier if not d.is_rollback), default=0)
+    return [d for d in earlier if d.window_index > newest - RECENT]
+
+
 def find(workspace: Workspace, what: str) -> Decision:
     """The decision about a window (its name, or any time in it) or about a model version.
 

@@ -29,8 +29,8 @@ from tasks.cycle import Cycle, peak_mib
 if TYPE_CHECKING:
     from ratchet.contracts.bundle import Bundle
 
-REPORT_HTML, REPORT_JSON = "drift/report.html", "drift/report.json"
-CHECKS_HTML = "validate/checks.html"
+REPORT_HTML, REPORT_JSON = core.PAGES["drift"], "drift/report.json"
+CHECKS_HTML, DECISION_HTML = core.PAGES["checks"], core.PAGES["decision"]
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -41,7 +41,7 @@ def register(cycle: Cycle) -> None:
     started = time.perf_counter()
     decision = conclude(cycle)
     run_id = registry.open_run(decision.pipeline, cycle.key, f"{decision.pipeline} {cycle.label}")
-    decision = replace(decision, run_id=run_id, links={"mlflow": registry.page(run_id)})
+    decision = replace(decision, run_id=run_id, links=_links(cycle, run_id))
     version = None
     if decision.outcome == "promoted":
         decision, version = _create_version(cycle, decision)
@@ -58,6 +58,14 @@ def register(cycle: Cycle) -> None:
     registry.close_run(run_id, ok=decision.outcome != "error")
     cycle.decision = decision
     _show(cycle, decision)
+
+
+def _links(cycle: Cycle, run_id: str) -> dict[str, str]:
+    """Where a person finds the run, and each page that lies in it."""
+    page = cycle.workspace.registry.page
+    drawn = {"decision": True, "drift": cycle.report, "checks": cycle.data_evidence}
+    pages = {name: page(run_id, core.PAGES[name]) for name, there in drawn.items() if there}
+    return {"mlflow": page(run_id), **pages}
 
 
 def conclude(cycle: Cycle) -> Decision:
@@ -158,6 +166,7 @@ def _log(cycle: Cycle, decision: Decision) -> None:
     artifacts = {
         "decision.json": json.dumps(decision.as_json(), indent=2).encode(),
         "decision.md": text.encode(),
+        DECISION_HTML: core.decision_page(decision, cycle.history).encode(),
     }
     if cycle.data_evidence:
         page = checks_page(f"{decision.pipeline} {decision.window}", cycle.data_evidence)
@@ -204,4 +213,5 @@ def _show(cycle: Cycle, decision: Decision) -> None:
     show.table(cycle, "checks", checks, f"Every check of {cycle.label}: {decision.outcome}")
     if run.startswith("http"):
         show.link(cycle, "mlflow", run, "MLflow run")
+        show.link(cycle, "page", decision.links["decision"], "The decision's page")
     observe.decided(decision)

@@ -183,7 +183,9 @@ class Runs:
             page += f"/artifacts/{quote(artifact)}" if artifact else ""
             return f"{self._ui_url.rstrip('/')}/{page}?workflowType=machine_learning"
         path = local_path(info.artifact_uri)
-        return str(path / artifact) if path else "/".join(filter(None, (info.artifact_uri, artifact)))
+        return (
+            str(path / artifact) if path else "/".join(filter(None, (info.artifact_uri, artifact)))
+        )
 
     def artifact(self, run_id: str, path: str) -> bytes:
         """The bytes of one artifact; see ``Registry.artifact``."""

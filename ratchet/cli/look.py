@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from ratchet.contracts.lineage import Decision
+    from tasks.workspace import Workspace
 
 
 def only_pipeline(name: str | None) -> str:
@@ -92,13 +93,29 @@ def _show_status(one: dict[str, Any]) -> None:
 @click.option("-p", "--pipeline")
 @click.option("--replay", help="Look into a replay of this name.")
 @click.option("--json", "as_json", is_flag=True)
-def explain(what: str, pipeline: str | None, replay: str | None, as_json: bool) -> None:
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    is_flag=False,
+    flag_value=Path(),
+    help="Write it as a page, to this file or (without one) to the state directory's reports.",
+)
+def explain(
+    what: str, pipeline: str | None, replay: str | None, as_json: bool, html: Path | None
+) -> None:
     """Why was WHAT (a window, or a model version) blocked, trained or promoted?"""
     from ratchet.register import describe
     from tasks import decisions
     from tasks.workspace import open_workspace
 
-    decision = decisions.find(open_workspace(only_pipeline(pipeline), replay), what)
+    workspace = open_workspace(only_pipeline(pipeline), replay)
+    decision = decisions.find(workspace, what)
+    if html is not None:
+        from ratchet.register import decision_page
+
+        page = decision_page(decision, decisions.before(workspace, decision), beside=False)
+        _write_page(workspace, decision, "-decision", html, page.encode())
+        return
     if as_json:
         from ratchet.cli.screen import json_line
 
@@ -137,8 +154,16 @@ def report(what: str, pipeline: str | None, out: Path | None, checks: bool) -> N
         missing = "page of data checks" if checks else f"drift report: {_no_report(decision)}"
         raise NotFound(f"{decision.window}: no {missing}") from None
     kind = "-checks" if checks else ""
-    file = f"{workspace.name}-{decision.window}{kind}.html"
-    out = out or workspace.settings.state / "reports" / file
+    _write_page(workspace, decision, kind, out or Path(), page)
+
+
+def _write_page(
+    workspace: Workspace, decision: Decision, kind: str, out: Path, page: bytes
+) -> None:
+    """Write a page to ``out``, or to its own name among the reports where ``out`` is empty."""
+    if out == Path():
+        file = f"{workspace.name}-{decision.window}{kind}.html"
+        out = workspace.settings.state / "reports" / file
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(page)
     click.echo(f"Open {out.resolve()} in a browser.")

@@ -262,9 +262,7 @@ def _bins(request: GateInput, objective: str) -> dict[str, Any]:
     return {
         name: [
             [round(float(score), 6), round(float(outcome), 6), int(rows)]
-            for score, outcome, rows in zip(
-                *reliability(objective, request.y, scores), strict=True
-            )
+            for score, outcome, rows in zip(*reliability(objective, request.y, scores), strict=True)
         ]
         for name, scores in sides.items()
         if scores is not None

@@ -11,6 +11,7 @@ from ratchet.register.decide import decide, largest_sources, same_scores
 from ratchet.register.describe import PAGE_LIMIT, describe, plain
 from ratchet.register.ending import Ending, ending
 from ratchet.register.estimate import estimate
+from ratchet.register.page import PAGES, decision_page
 from ratchet.register.recover import Action, SetAlias, WriteDone, recover, unfinished
 from ratchet.register.rows import (
     Entry,
@@ -26,6 +27,7 @@ from ratchet.register.rows import (
 )
 
 __all__ = [
+    "PAGES",
     "PAGE_LIMIT",
     "Action",
     "Ending",
@@ -35,6 +37,7 @@ __all__ = [
     "SetAlias",
     "WriteDone",
     "decide",
+    "decision_page",
     "decision_row",
     "decisions_from",
     "describe",

@@ -18,7 +18,7 @@ from ratchet.contracts.lineage import Decision, Lineage
 
 PAGE_LIMIT = 5000  # characters: the width of the description in MLflow's database
 GAP = "\u00a0\u00a0"
-_HEADLINES = {
+HEADLINES = {
     "promoted": "Promoted",
     "held": "Held back",
     "blocked": "Blocked",
@@ -60,7 +60,7 @@ def describe(decision: Decision, limit: int | None = PAGE_LIMIT) -> str:
 
 def _sections(decision: Decision, checks: int | None, cell: int) -> list[str]:
     window, name = plain(decision.window, 60), plain(decision.pipeline, 60)
-    headline = _HEADLINES.get(decision.outcome, plain(decision.outcome))
+    headline = HEADLINES.get(decision.outcome, plain(decision.outcome))
     reasons = decision.reasons[:3] if decision.outcome == "promoted" else decision.reasons[:6]
     return [
         f"## {headline}: window {window} of {name}",
@@ -88,7 +88,7 @@ def _champion(decision: Decision) -> str:
 def _metrics(decision: Decision) -> str:
     if not decision.candidate:
         return ""
-    names = sorted({*decision.candidate, *decision.champion}, key=_metric_rank)
+    names = sorted({*decision.candidate, *decision.champion}, key=metric_rank)
     rows = [
         (plain(m, 40), _number(decision.candidate.get(m)), _number(decision.champion.get(m)))
         for m in names[:12]
@@ -97,7 +97,7 @@ def _metrics(decision: Decision) -> str:
     return f"### Measured\n\n{table}"
 
 
-def _metric_rank(name: str) -> tuple[int, str]:
+def metric_rank(name: str) -> tuple[int, str]:
     """By importance, not as stored: a decision read back must give the very same page."""
     return (_METRICS.index(name) if name in _METRICS else len(_METRICS), name)
 
@@ -140,16 +140,17 @@ def _trained_on(decision: Decision) -> str:
     rows = [
         ("rows", f"{lineage.rows:,}, events from {since} until {show(lineage.train_before)}"),
         ("known before", f"{show(lineage.as_of)} (as-of)"),
-        ("recipe", _recipe(lineage)),
+        ("recipe", recipe_of(lineage)),
         ("tables", f"accepted v{lineage.accepted_version}, labels v{lineage.labels_version}"),
         ("parent", f"version {lineage.parent}" if lineage.parent else "none"),
         ("seed, threads", f"{lineage.seed}, {lineage.threads}"),
-        *((f"{n} digest", f"{d[:12]}") for n, d in _digests(lineage).items() if d),
+        *((f"{n} digest", f"{d[:12]}") for n, d in digests(lineage).items() if d),
     ]
     return f"### Trained on\n\n{_table(('what', 'value'), [(a, plain(b)) for a, b in rows])}"
 
 
-def _digests(lineage: Lineage) -> dict[str, str]:
+def digests(lineage: Lineage) -> dict[str, str]:
+    """What it was made from and what came out, by name; some may be empty."""
     return {
         "data": lineage.data_digest,
         "definition": lineage.definition_digest,
@@ -158,7 +159,8 @@ def _digests(lineage: Lineage) -> dict[str, str]:
     }
 
 
-def _recipe(lineage: Lineage) -> str:
+def recipe_of(lineage: Lineage) -> str:
+    """The recipe's name, and what it sets."""
     name = lineage.recipe.get("name", "")
     rest = {k: v for k, v in sorted(lineage.recipe.items()) if k != "name" and v is not None}
     return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)
