@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -47,7 +48,8 @@ def register(cycle: Cycle) -> None:
         decision, version = _create_version(cycle, decision)
     so_far = {**cycle.seconds, "register": round(time.perf_counter() - started, 4)}
     decision = replace(decision, seconds=so_far, peak_mib=peak_mib())
-    _log(cycle, decision)
+    decision, page = _draw(cycle, decision)
+    _log(cycle, decision, page)
     if version is not None:
         write(cycle.workspace.tables, decision, "intent")
         cycle.workspace.lease.check()
@@ -63,7 +65,7 @@ def register(cycle: Cycle) -> None:
 def _links(cycle: Cycle, run_id: str) -> dict[str, str]:
     """Where a person finds the run, and each page that lies in it."""
     page = cycle.workspace.registry.page
-    drawn = {"decision": True, "drift": cycle.report, "checks": cycle.data_evidence}
+    drawn = {"drift": cycle.report, "checks": cycle.data_evidence}
     pages = {name: page(run_id, core.PAGES[name]) for name, there in drawn.items() if there}
     return {"mlflow": page(run_id), **pages}
 
@@ -160,17 +162,17 @@ def write(
     tables.append(Append(DECISIONS, rows, txn))
 
 
-def _log(cycle: Cycle, decision: Decision) -> None:
+def _log(cycle: Cycle, decision: Decision, page: Mapping[str, bytes]) -> None:
     assert decision.run_id is not None  # noqa: S101
     text = core.describe(decision)
     artifacts = {
         "decision.json": json.dumps(decision.as_json(), indent=2).encode(),
         "decision.md": text.encode(),
-        DECISION_HTML: core.decision_page(decision, cycle.history).encode(),
+        **page,
     }
     if cycle.data_evidence:
-        page = checks_page(f"{decision.pipeline} {decision.window}", cycle.data_evidence)
-        artifacts[CHECKS_HTML] = page.encode()
+        title = f"{decision.pipeline} {decision.window}"
+        artifacts[CHECKS_HTML] = checks_page(title, cycle.data_evidence).encode()
     if cycle.report:
         artifacts[REPORT_HTML] = cycle.report.html.encode()
         artifacts[REPORT_JSON] = cycle.report.json.encode()
@@ -183,6 +185,21 @@ def _log(cycle: Cycle, decision: Decision) -> None:
         artifacts=artifacts,
         datasets=_datasets(cycle, decision),
     )
+
+
+def _draw(cycle: Cycle, decision: Decision) -> tuple[Decision, dict[str, bytes]]:
+    """The decision with the link to its page, and the page as an artifact.
+
+    Neither where it cannot be drawn: a picture decides nothing, so it must not cost a decision.
+    """
+    assert decision.run_id is not None  # noqa: S101
+    try:
+        page = core.decision_page(decision, cycle.history).encode()
+    except Exception as error:
+        show.log(f"the decision's page could not be drawn: {error!r}")
+        return decision, {}
+    link = cycle.workspace.registry.page(decision.run_id, DECISION_HTML)
+    return replace(decision, links={**decision.links, "decision": link}), {DECISION_HTML: page}
 
 
 def _datasets(cycle: Cycle, decision: Decision) -> list[tuple[str, str, str, str]]:
@@ -213,5 +230,7 @@ def _show(cycle: Cycle, decision: Decision) -> None:
     show.table(cycle, "checks", checks, f"Every check of {cycle.label}: {decision.outcome}")
     if run.startswith("http"):
         show.link(cycle, "mlflow", run, "MLflow run")
+    if (page := decision.links.get("decision", "")).startswith("http"):
+        show.link(cycle, "page", page, "The decision's page")
         show.link(cycle, "page", decision.links["decision"], "The decision's page")
     observe.decided(decision)

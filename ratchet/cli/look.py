@@ -95,7 +95,7 @@ def _show_status(one: dict[str, Any]) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @click.option(
     "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     is_flag=False,
     flag_value=Path(),
     help="Write it as a page, to this file or (without one) to the state directory's reports.",

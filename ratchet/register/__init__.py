@@ -11,7 +11,8 @@ from ratchet.register.decide import decide, largest_sources, same_scores
 from ratchet.register.describe import PAGE_LIMIT, describe, plain
 from ratchet.register.ending import Ending, ending
 from ratchet.register.estimate import estimate
-from ratchet.register.page import PAGES, decision_page
+from ratchet.register.evidence_tables import PAGES
+from ratchet.register.page import decision_page
 from ratchet.register.recover import Action, SetAlias, WriteDone, recover, unfinished
 from ratchet.register.rows import (
     Entry,

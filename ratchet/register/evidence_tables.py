@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision
-from ratchet.register.markup import cell, code, folded, number, shown, table
+from ratchet.register.markup import cell, code, folded, number, page_link, shown, table
 
+PAGES = {  # what lies beside one another in a run, by its name among a decision's links
+    "decision": "decision.html",
+    "drift": "drift/report.html",
+    "checks": "validate/checks.html",
+}
 _NOTES = ("labels.trusted", "source.revoked")  # evidence that says why a window is learned again
-_CHECK_HEAD = ("check", "verdict", "found", "threshold", "arithmetic")
+_CHECK_HEAD = ("check", "verdict", "found", "threshold", "why")
 
 
 def arrived(decision: Decision, rows: int, limit: int) -> str:
@@ -28,7 +32,7 @@ def arrived(decision: Decision, rows: int, limit: int) -> str:
          decision.labels_quarantined),
     ]  # fmt: skip
     lines = [(name, *(f"{n:,}" for n in numbers)) for name, *numbers in counts]
-    text = table("This window", ("", "arrived", "accepted", "quarantined"), lines)
+    text = table("This window", ("what", "arrived", "accepted", "quarantined"), lines)
     notes = [e for e in decision.evidence if e.check in _NOTES]
     text += "".join(f'<p class="{e.verdict}">{shown(e.arithmetic, limit)}</p>' for e in notes)
     return text + _sources(decision.sources, rows)
@@ -77,14 +81,15 @@ def _verdict(evidence: Evidence) -> str:
 
 
 def _measured(evidence: Evidence, limit: int) -> tuple[str, str, str]:
-    """Found, threshold, arithmetic; a rule of the suite says the first two in its own words."""
+    """Found, threshold, arithmetic; a rule of the suite says all three in its own words."""
     details = evidence.details
     found, threshold = number(evidence.measured), number(evidence.threshold)
     if "observed" in details and evidence.verdict is not Verdict.ERROR:
         found = cell(details["observed"], limit)
     if "expected" in details:
         threshold = cell(details["expected"], limit)
-    return found, threshold, cell(evidence.arithmetic, limit)
+    in_parts = found and threshold and details.get("reason")
+    return found, threshold, cell(details["reason"] if in_parts else evidence.arithmetic, limit)
 
 
 def drifted(decision: Decision, links: Mapping[str, str], rows: int, limit: int) -> str:
@@ -137,4 +142,4 @@ def _prediction(column: Mapping[str, Any] | None) -> str:
 def _open(links: Mapping[str, str], name: str, text: str) -> str:
     if name not in links:
         return ""
-    return f' <a href="{links[name]}" target="_blank" rel="noopener">Open {escape(text)}</a>'
+    return f" {page_link(links[name], f'Open {text}', PAGES[name])}."

@@ -8,12 +8,14 @@ Promise: whatever a value holds, it is shown and never obeyed, on one line, in b
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 
 CELL = 400  # characters of one value that a page holds
 SHORT = 160  # of them, those that are seen before it is opened
+_PART = re.compile(r"([._/(,])(?=\w)")
 _FORMULA = ("=", "+", "-", "@")  # a table is copied into a spreadsheet, which would run these
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """
@@ -38,7 +40,8 @@ p { margin: .4rem 0 } a { color: var(--candidate) }
 .held, .no_data, .WARN, .INCONCLUSIVE { color: var(--warn) }
 .blocked, .error, .BLOCK, .ERROR, .worse { color: var(--bad) }
 .verdict { font-weight: 600; font-size: .85rem; white-space: nowrap }
-h1, p, li, td, th, dd, code { overflow-wrap: anywhere; unicode-bidi: isolate }
+h1, p, li, td, dd, pre { overflow-wrap: anywhere }
+h1, p, li, td, th, dd, code { unicode-bidi: isolate }
 code { font: .88em/1.45 ui-monospace, monospace }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .4rem }
 pre { padding: .5rem .7rem; margin: .3rem 0 1rem; white-space: pre-wrap }
@@ -53,11 +56,11 @@ caption { text-align: left; font-size: .9rem; padding-bottom: .2rem }
 th, td { text-align: left; vertical-align: top; padding: .35rem .7rem .35rem 0 }
 th, td { border-bottom: 1px solid var(--line) }
 thead th { color: var(--dim); font-weight: 400; font-size: .85rem }
-thead th { overflow-wrap: normal }
+.wide { overflow-x: auto }
 tbody th { font-weight: 400 } td.n { white-space: nowrap; font-variant-numeric: tabular-nums }
-table.pairs th { white-space: nowrap; width: 9rem }
+table.pairs th:first-child { width: 9rem } table.stack td:last-child { min-width: 16rem }
 summary { cursor: pointer }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)) }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)) }
 .plots { gap: 1.5rem; align-items: start }
 figure { margin: .8rem 0; break-inside: avoid } figcaption { font-size: .88rem }
 svg { display: block; width: 100%; height: auto; color: var(--fg); overflow: visible }
@@ -75,11 +78,11 @@ svg .none { fill: none; stroke: var(--dim) }
 .key svg { vertical-align: middle; margin-right: .3rem }
 .meter { display: block; height: .4rem; max-width: 8rem; background: var(--candidate) }
 .meter { border-radius: .2rem; print-color-adjust: exact }
-@media (max-width: 40rem) {
+@media (max-width: 40rem) { h1 { font-size: 1.35rem } ol { padding-left: 1.3rem }
   table.stack thead { display: none }
   table.stack tr { display: block; border-bottom: 1px solid var(--line); padding: .5rem 0 }
   table.stack th, table.stack td { display: block; border: 0; padding: .1rem 0 }
-  table.stack td:empty { display: none }
+  table.stack td:empty { display: none } table.stack td:last-child { min-width: 0 }
   table.stack td[data-name]::before { content: attr(data-name) " "; color: var(--dim) }
   table.stack td[data-name=verdict]::before { content: none }
 }
@@ -145,8 +148,9 @@ def cell(value: object, limit: int = CELL) -> str:
 
 
 def code(value: object, limit: int = 80) -> str:
-    """A name or a command."""
-    return f"<code>{shown(value, limit)}</code>"
+    """A name, which may break after its parts."""
+    parts = _PART.sub(r"\1<wbr>", shown(value, limit))
+    return f"<code>{parts}</code>"
 
 
 def number(value: object) -> str:
@@ -182,8 +186,8 @@ def table(
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     kind = ' class="stack"' if stack else ' class="pairs"' if len(head) == 2 else ""
     return (
-        f"<table{kind}><caption>{escape(caption)}</caption><thead><tr>{columns}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
+        f'<div class="wide"><table{kind}><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -197,6 +201,15 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
         f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in pairs if value
     )
     return f"<dl>{inner}</dl>" if inner else ""
+
+
+def page_link(address: str, text: str, path: str = "") -> str:
+    """A link that opens beside this page; ``address`` is escaped already.
+
+    ``path`` says where it lies, because MLflow shows a page in a frame that opens no links.
+    """
+    where = f", {code(path)} of the same run" if path else ""
+    return f'<a href="{address}" target="_blank" rel="noopener">{escape(text)}</a>{where}'
 
 
 def folded(summary: str, inner: str) -> str:

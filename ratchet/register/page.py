@@ -19,16 +19,11 @@ from dataclasses import dataclass
 from ratchet.contracts.lineage import Decision, canonical_json
 from ratchet.register.compared import compared
 from ratchet.register.describe import HEADLINES, clock_of, digests, recipe_of
-from ratchet.register.evidence_tables import arrived, checked, drifted
-from ratchet.register.markup import code, document, facts, section, shown, table
+from ratchet.register.evidence_tables import PAGES, arrived, checked, drifted
+from ratchet.register.markup import code, document, facts, page_link, section, shown, table
 from ratchet.register.steps import next_steps
 
 BYTES_LIMIT = 200_000
-PAGES = {  # what lies beside one another in a run, by its name among a decision's links
-    "decision": "decision.html",
-    "drift": "drift/report.html",
-    "checks": "validate/checks.html",
-}
 WINDOWS = 64  # cycles at most that the plot of losses goes back
 
 
@@ -130,7 +125,7 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
     def version(number: int | None) -> str:
         return "none" if number is None else f"version {number}"
 
-    drift = {"PASS": "no", "WARN": "yes, and it matters"}.get(
+    drift = {"PASS": "does not matter", "WARN": "matters"}.get(
         str(decision.drift.get("verdict")), "not measured"
     )
     return [
@@ -178,14 +173,8 @@ def _lineage(decision: Decision, links: dict[str, str]) -> str:
     rows += [(f"{name} digest", code(digest)) for name, digest in known.items() if digest]
     rows += [("decision digest", code(decision.digest)), ("cycle", code(decision.cycle_key, 120))]
     if decision.run_id:
-        run = code(decision.run_id)
-        to = links.get("mlflow")
-        rows.append(
-            (
-                "MLflow run",
-                f'{run} <a href="{to}" target="_blank" rel="noopener">open</a>' if to else run,
-            )
-        )
+        opened = f" {page_link(links['mlflow'], 'Open')}" if "mlflow" in links else ""
+        rows.append(("MLflow run", code(decision.run_id) + opened))
     about = "A training set is a query: ask it again, and the same bytes come out."
     return table(about, ("what", "value"), rows)
 

@@ -130,6 +130,7 @@ def test_artifacts_are_replaced_and_large_ones_kept_whole(registry):
     registry.log(run, artifacts={"drift/report.html": page})
     assert registry.artifact(run, "drift/report.html") == page
     assert Path(registry.page(run)).is_dir()
+    assert Path(registry.page(run, "drift/report.html")).read_bytes() == page
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", "a\\..\\b", ""])

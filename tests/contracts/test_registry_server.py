@@ -71,7 +71,11 @@ def test_a_cycle_over_http_is_idempotent_and_its_model_is_checked(server, tmp_pa
     with pytest.raises(NotFound):
         registry.artifact(version.run_id, "none.html")
     assert registry.page(version.run_id).startswith(f"{url}/#/experiments/")
-    assert MlflowRegistry(url, tmp_path).page(version.run_id).startswith("mlflow-artifacts:/")
+    there = registry.page(version.run_id, "drift/my report.html")
+    assert f"/runs/{version.run_id}/artifacts/drift/my%20report.html?" in there
+    bare = MlflowRegistry(url, tmp_path)
+    assert bare.page(version.run_id).startswith("mlflow-artifacts:/")
+    assert bare.page(version.run_id, "a.html") == f"{bare.page(version.run_id)}/a.html"
     assert registry.load("flights", 1).files() == small_bundle.bundle().files()
 
     with monkeypatch.context() as patch:

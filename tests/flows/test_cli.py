@@ -412,6 +412,12 @@ def test_explain_tells_why(ratchet: Terminal) -> None:
 
 
 def test_report_writes_the_page(ratchet: Terminal, tmp_path: Path) -> None:
+    said = ratchet("explain", "3000", "--html")
+    page = ratchet.home / "state" / "reports" / "tiny-3000-decision.html"
+    assert said.out == f"Open {page.resolve()} in a browser.\n"
+    assert "tiny, window 3000" in page.read_text()
+    assert ratchet("explain", "3000", "--html", tmp_path / "new" / "d.html").code == 0
+    assert (tmp_path / "new" / "d.html").read_bytes() == page.read_bytes()
     said = ratchet("report", "2")
     assert said.code == 0, said.err
     window = json.loads(ratchet("explain", "2", "--json").out)["window"]

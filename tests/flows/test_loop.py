@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from flows.retrain import one_cycle, run_windows
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, QUARANTINE
 from ratchet.errors import LeaseHeld, NotFound, Refused
+from ratchet.register import decision_page
 from tasks import decisions, quarantine, windows
 from tasks.rollback import rollback
 from tasks.verify import verify
 from tests.streams import PIPELINE, land_window, project, quick, window_rows, workspace
+
+CALIBRATION = "gate.calibration"
 
 
 def run(home: Path, start: str | None = None, end: str | None = None, replay: str | None = None):
@@ -241,6 +244,47 @@ def test_rollback_puts_the_old_one_back_and_the_loop_goes_on(tmp_path: Path) -> 
     land_window(tmp_path, 8, window_rows(8, slope=-3.0))
     (after,) = run(tmp_path)
     assert after.champion_before == 1
+
+
+def test_the_page_of_a_decision_is_the_same_when_it_is_written_years_later(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    for index in range(4, 9):
+        land_window(tmp_path, index, window_rows(index, slope=-3.0))
+    made = run(tmp_path)
+    space = quick(workspace(tmp_path))
+    rollback(space, None, by="Ada", reason="complaints since nine")
+    land_window(tmp_path, 9)
+    made += run(tmp_path)
+    for one in made:
+        was = space.registry.artifact(one.run_id or "", "decision.html").decode()
+        again = quick(workspace(tmp_path))
+        stored = next(d for d in decisions.done(again) if d.cycle_key == one.cycle_key)
+        assert decision_page(stored, decisions.before(again, stored)) == was
+        assert one.links["decision"].endswith("/artifacts/decision.html")
+    (back,) = (d for d in decisions.done(space) if d.is_rollback)
+    page = decision_page(back, decisions.before(space, back))
+    assert "Version 1 was put back in place of version 2" in page
+    assert "complaints since nine" in page
+    judged = [d for d in made if d.candidate]
+    bins = [e.details["candidate"] for d in judged for e in d.evidence if e.check == CALIBRATION]
+    assert bins
+    assert all(sum(rows for *_, rows in one) == 400 for one in bins)
+    assert all(d.sources == {"landing": {"rows": d.rows_in, "labels": d.labels_in}} for d in made)
+
+
+def test_a_page_that_cannot_be_drawn_costs_no_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError("the axis has no length")
+
+    monkeypatch.setattr("ratchet.register.decision_page", broken)
+    project(tmp_path, 3)
+    made = run(tmp_path)
+    assert [d.window for d in made] == ["0", "1000"]
+    assert all("decision" not in d.links for d in made)
+    with pytest.raises(NotFound, match="no artifact"):
+        quick(workspace(tmp_path)).registry.artifact(made[0].run_id or "", "decision.html")
 
 
 def test_verify_rebuilds_the_same_rows_and_bytes(tmp_path: Path) -> None:

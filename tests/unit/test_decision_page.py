@@ -22,7 +22,7 @@ from ratchet.register.page import BYTES_LIMIT
 from tests import small_bundle
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-VOID = {"meta"}
+VOID = {"meta", "wbr"}
 BINS = [[0.1, 0.12, 100], [0.4, 0.35, 100], [0.8, 0.9, 100]]
 SLICES = {
     "groups": [
@@ -155,7 +155,7 @@ ALLOWED = {
     "html", "head", "meta", "title", "style", "body", "main", "header", "section", "h1", "h2", "p",
     "span", "strong", "small", "a", "code", "pre", "ul", "ol", "li", "dl", "dt", "dd", "div",
     "table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "figure",
-    "figcaption", "svg", "desc", "path", "circle", "rect", "text",
+    "figcaption", "svg", "desc", "path", "circle", "rect", "text", "wbr",
 }  # fmt: skip
 
 
@@ -224,8 +224,8 @@ def test_it_answers_in_the_order_of_a_readers_need() -> None:
 
 def test_what_failed_comes_first() -> None:
     page = decision_page(KINDS["blocked by data"])
-    assert page.index("suite.y</code>") < page.index("suite.x range(hour)</code>")
-    assert page.index("suite.x range(hour)</code>") < page.index("columns.nulls</code>")
+    assert page.index("suite.<wbr>y</code>") < page.index("x range(hour)</code>")
+    assert page.index("x range(hour)</code>") < page.index("columns.<wbr>nulls</code>")
     assert "1 BLOCK, 1 WARN, 1 PASS" in page
 
 
