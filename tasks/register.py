@@ -232,5 +232,4 @@ def _show(cycle: Cycle, decision: Decision) -> None:
         show.link(cycle, "mlflow", run, "MLflow run")
     if (page := decision.links.get("decision", "")).startswith("http"):
         show.link(cycle, "page", page, "The decision's page")
-        show.link(cycle, "page", decision.links["decision"], "The decision's page")
     observe.decided(decision)
