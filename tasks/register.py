@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 REPORT_HTML, REPORT_JSON = core.PAGES["drift"], "drift/report.json"
 CHECKS_HTML, DECISION_HTML = core.PAGES["checks"], core.PAGES["decision"]
+_PAGES = {"decision": "The decision's page", "drift": "Drift report", "checks": "Data checks"}
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -230,6 +231,7 @@ def _show(cycle: Cycle, decision: Decision) -> None:
     show.table(cycle, "checks", checks, f"Every check of {cycle.label}: {decision.outcome}")
     if run.startswith("http"):
         show.link(cycle, "mlflow", run, "MLflow run")
-    if (page := decision.links.get("decision", "")).startswith("http"):
-        show.link(cycle, "page", page, "The decision's page")
+    for name, text in _PAGES.items():
+        if (page := decision.links.get(name, "")).startswith("http"):
+            show.link(cycle, f"{name}-page", page, text)
     observe.decided(decision)
