@@ -48,6 +48,7 @@ class Settings(BaseSettings):
         state: a local directory for MLflow's database, artifacts, Prefect's home and locks.
         mlflow_uri: tracking and registry server; empty for SQLite below ``state``. It may hold a
             password, so it is not part of the representation.
+        mlflow_ui: where a browser finds MLflow, for links; the server's own address by default.
         s3_endpoint: another S3 server than Amazon's.
         s3_access_key, s3_secret_key: credentials; left out, boto3's own chain finds them.
         record_password: for the sources of record; the definition's ``record.uri`` has none.
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     landing: str = ""
     state: Path = Path(".ratchet")
     mlflow_uri: str = Field(default="", repr=False)
+    mlflow_ui: str = ""
     s3_endpoint: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key: str | None = None

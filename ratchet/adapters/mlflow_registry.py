@@ -29,12 +29,14 @@ def open_registry(settings: Settings, ui_url: str | None = None) -> MlflowRegist
 
     Args:
         settings: where the tracking server or database is, and where artifacts are kept.
-        ui_url: address of the MLflow UI, for links; a tracking server's own address by default.
+        ui_url: address of the MLflow UI, for links; by default what the settings say, else the
+            tracking server's own address.
 
     Raises:
         StorageError: the directory of the artifacts cannot be made.
     """
     uri = settings.tracking_uri
+    ui_url = ui_url or settings.mlflow_ui or None
     if ui_url is None and uri.startswith(("http://", "https://")):
         ui_url = without_user(uri)
     return MlflowRegistry(uri, settings.artifact_root, ui_url)

@@ -246,3 +246,14 @@ def test_a_certificate_that_ends_soon_is_renewed(tmp_path, monkeypatch):
     monkeypatch.setattr(certificates, "RENEW", certificates.VALID)
     credentials.write(tmp_path)
     assert (tmp_path / "s3.pem").read_text() != before
+
+
+def test_links_go_where_a_browser_finds_mlflow(tmp_path):
+    from ratchet.adapters.mlflow_registry import open_registry
+    from ratchet.settings import Settings
+
+    inside = Settings(state=tmp_path, mlflow_uri="http://mlflow:5000")
+    assert open_registry(inside).ui_url == "http://mlflow:5000"
+    outside = Settings(state=tmp_path, mlflow_uri="http://mlflow:5000", mlflow_ui="https://m.test")
+    assert open_registry(outside).ui_url == "https://m.test"
+    assert "RATCHET_MLFLOW_UI" in SERVICES["worker"]["environment"]
