@@ -18,6 +18,7 @@ Each message says what was found, what was expected and what to do next.
     │   ├── Damaged            a commit log or a file does not match what was written
     │   └── NoConditionalWrites  the store cannot guarantee one winner
     ├── LeaseHeld              another run works on this pipeline
+    ├── NotifyError            a message could not be delivered; logged and kept, never fatal
     ├── NoCandidate            nothing that may be trained on (one class, no rows, no values)
     └── ModelError             a model's bytes, manifest or lineage do not fit together
         └── Tampered           a digest differs from the one that was recorded
@@ -90,6 +91,10 @@ class NoConditionalWrites(StorageError):
 
 class LeaseHeld(RatchetError):
     """Another run works on this pipeline; this one lost and did nothing."""
+
+
+class NotifyError(RatchetError):
+    """A message could not be delivered; the cycle goes on."""
 
 
 class NoCandidate(RatchetError):

@@ -170,7 +170,7 @@ def quiet_logs() -> None:
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL" if level == "ERROR" else level)
     for name in ("prefect", "great_expectations", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(level)
-    for name in ("urllib3", "httpx", "httpcore", "apprise"):  # they would log whole addresses
+    for name in ("urllib3", "httpx", "httpcore"):  # they would log whole addresses
         logging.getLogger(name).setLevel("WARNING")
 
 

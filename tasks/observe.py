@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ratchet import logs
 from ratchet.errors import LeaseHeld
+from tasks import notify
 from tasks.cycle import in_flow_run
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ def cycle(workspace: Workspace, window: Window) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            _failed(workspace.name, error)
+            _failed(workspace.name, error, told=workspace.replay is None)
             raise
         seconds = round(time.perf_counter() - started, 3)
         logger.info("cycle ends after %.2f s", seconds, extra={"facts": {"seconds": seconds}})
+        notify.tell(workspace)
 
 
 def decided(decision: Decision) -> None:
@@ -140,7 +142,7 @@ class _OnRunPage(logs.Masked):
         return f"{about}: {super().format(record)}" if about else super().format(record)
 
 
-def _failed(pipeline: str, error: Exception) -> None:
+def _failed(pipeline: str, error: Exception, told: bool = True) -> None:
     """Say once why a run failed; that another run holds the pipeline is no failure."""
     if getattr(error, "ratchet_said", False):
         return
@@ -150,3 +152,14 @@ def _failed(pipeline: str, error: Exception) -> None:
             logger.warning("%s", error)
             return
         logger.error("failed: %s: %s", type(error).__name__, error, exc_info=error)
+        if told:
+            notify.failed(pipeline, error, _run_page())
+
+
+def _run_page() -> str:
+    """Where the run is shown, if a Prefect server shows it."""
+    if not in_flow_run():
+        return ""
+    from prefect.runtime import flow_run
+
+    return str(flow_run.get_flow_run_ui_url() or "")

@@ -21,6 +21,7 @@ from ratchet.contracts.seams import (
     DriftReporter,
     LandingZone,
     Lease,
+    Notifier,
     Registry,
     SourceOfRecord,
     SuiteRunner,
@@ -116,6 +117,13 @@ class Workspace:
         from ratchet.adapters.evidently import Evidently
 
         return Evidently()
+
+    @cached_property
+    def notifiers(self) -> list[Notifier]:
+        """Who is told of blocked, rolled back, revoked and failed."""
+        from ratchet.adapters.notify import open_notifiers
+
+        return open_notifiers(self.definition.notify, self.settings)
 
     @cached_property
     def landing_lease(self) -> Lease:

@@ -32,6 +32,7 @@ COMMANDS = {
     "rollback": ("ratchet.cli.models", "rollback"),
     "verify": ("ratchet.cli.models", "verify"),
     "ui": ("ratchet.cli.models", "ui"),
+    "notify": ("ratchet.cli.notify", "notify"),
     "metrics": ("ratchet.cli.metrics", "metrics"),
 }
 

@@ -23,10 +23,13 @@ from ratchet.settings import quiet_logs
 def rollback(pipeline: str | None, version: int | None, by: str, reason: str) -> None:
     """Put an earlier champion back, after proving that it loads and predicts."""
     quiet_logs()
+    from tasks.notify import tell
     from tasks.rollback import rollback as put_back
     from tasks.workspace import open_workspace
 
-    decision = put_back(open_workspace(only_pipeline(pipeline)), version, by=by, reason=reason)
+    workspace = open_workspace(only_pipeline(pipeline))
+    decision = put_back(workspace, version, by=by, reason=reason)
+    tell(workspace)
     click.echo(f"Champion: version {decision.champion_before} -> {decision.champion_after}.")
 
 

@@ -108,8 +108,10 @@ def revoke(
             _say(answer)
             click.confirm("Take it back?", abort=True)
         from flows.retrain import take_back
+        from tasks.notify import tell
 
         taken = take_back(space, reach, by=by, reason=reason)
+        tell(space)
         answer = taken.blast.as_json()
         if taken.relearned:
             answer["relearned"] = taken.relearned.as_json()

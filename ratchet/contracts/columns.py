@@ -33,6 +33,7 @@ DECISIONS = "decisions"
 INCIDENTS = "incidents"
 TRUSTED = "trusted"  # rows with their labels by the independent path; never trained on
 ACCOUNTS = "accounts"  # what each source's audits and comparisons showed, window by window
+NOTIFICATIONS = "notifications"  # who was told of what, and whether it arrived
 REVOCATIONS = "revocations"  # what may no longer be learned from, and since when
 
 
@@ -218,6 +219,24 @@ def incidents_schema() -> pa.Schema:
             ("kind", pa.string()),
             ("summary", pa.string()),
             ("document", pa.string()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def notifications_schema() -> pa.Schema:
+    """Schema of ``notifications``: one line for each try to tell one target of one event."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),  # of the message
+            ("event", pa.string()),
+            ("target", pa.string()),  # its name; no address
+            ("status", pa.string()),  # sent | failed
+            ("trouble", pa.string()),
+            ("title", pa.string()),
+            pa.field(WINDOW, pa.int32(), nullable=False),
             ("at", pa.timestamp("us", tz="UTC")),
         ]
     )

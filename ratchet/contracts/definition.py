@@ -29,6 +29,7 @@ from pydantic import (
 
 from ratchet.contracts.clock import Calendar, Clock, ClockKind
 from ratchet.contracts.defence import Part, Record, Share, Shield, Trusted
+from ratchet.contracts.notice import Notify
 from ratchet.errors import DefinitionError
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -195,6 +196,7 @@ class Definition(Part):
     shield: Shield = Shield()
     trusted: Trusted | None = None
     record: Record | None = None
+    notify: Notify = Notify()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Definition:
@@ -273,8 +275,12 @@ class Definition(Part):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the definition's content (hex); comments and key order do not count."""
-        content = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        """SHA-256 of the definition's content (hex); comments and key order do not count.
+
+        Nor does ``notify``: whoever is told, the same is learned.
+        """
+        found = self.model_dump(mode="json", by_alias=True, exclude={"notify"})
+        content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def recipe(self, name: str) -> Recipe:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ratchet.contracts.bundle import Bundle
+    from ratchet.contracts.notice import Notice
 
 
 @dataclass(frozen=True, order=True)
@@ -298,4 +299,20 @@ class Registry(Protocol):
 
         Raises:
             NotFound: no such artifact.
+        """
+
+
+class Notifier(Protocol):
+    """One target that people are told through. A fake is ``ratchet.adapters.notify.KeptNotices``.
+
+    ``name`` is for logs and tables: it holds no address.
+    """
+
+    name: str
+
+    def send(self, notice: Notice, seconds: float) -> None:
+        """Deliver it; trying again is the target's own affair, within ``seconds``.
+
+        Raises:
+            NotifyError: it was not taken; the message holds no address and no secret.
         """
