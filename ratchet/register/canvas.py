@@ -86,6 +86,8 @@ def outcome_mark(outcome: str, x: float, y: float) -> str:
     """One shape for each outcome, so that colour is never the only difference."""
     if outcome == "promoted":
         return f'<path class="good" d="M{x} {y - 5}l5 9h-10z"/>'
+    if outcome == "rolled back":
+        return f'<path class="wait" d="M{x} {y + 5}l5 -9h-10z"/>'
     if outcome == "held":
         return f'<circle class="wait" cx="{x}" cy="{y}" r="2.5"/>'
     if outcome == "blocked":

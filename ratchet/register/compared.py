@@ -122,9 +122,8 @@ def losses(decision: Decision, history: Sequence[Decision]) -> str:
 def _point(decision: Decision) -> plots.Point:
     moved = decision.champion_after != decision.champion_before
     return plots.Point(
-        decision.window_index,
         decision.window,
-        decision.outcome,
+        "rolled back" if decision.is_rollback else decision.outcome,
         decision.champion.get("loss"),
         decision.candidate.get("loss"),
         decision.champion_after if moved else None,

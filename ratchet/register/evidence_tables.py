@@ -32,10 +32,19 @@ def arrived(decision: Decision, rows: int, limit: int) -> str:
          decision.labels_quarantined),
     ]  # fmt: skip
     lines = [(name, *(f"{n:,}" for n in numbers)) for name, *numbers in counts]
-    text = table("This window", ("what", "arrived", "accepted", "quarantined"), lines)
+    if _judged_before(decision):
+        text = "<p>What the window brought was judged by an earlier decision about it.</p>"
+    else:
+        text = table("This window", ("what", "arrived", "accepted", "quarantined"), lines)
     notes = [e for e in decision.evidence if e.check in _NOTES]
     text += "".join(f'<p class="{e.verdict}">{shown(e.arithmetic, limit)}</p>' for e in notes)
     return text + _sources(decision.sources, rows)
+
+
+def _judged_before(decision: Decision) -> bool:
+    """Whether this cycle learned once more from a window that was decided already."""
+    judged = decision.accepted + decision.quarantined + decision.labels_in
+    return decision.rows_in > 0 and judged == 0
 
 
 def _sources(sources: Mapping[str, Mapping[str, int]], rows: int) -> str:
@@ -96,7 +105,7 @@ def drifted(decision: Decision, links: Mapping[str, str], rows: int, limit: int)
     """Which columns moved, and whether the champion relies on them."""
     drift = decision.drift
     if "verdict" not in drift:
-        return "" if decision.is_rollback else "<p>Not measured: the cycle ended before it.</p>"
+        return "" if decision.is_rollback else "<p>Not measured in this cycle.</p>"
     says = {"PASS": "It does not matter", "WARN": "It matters"}.get(drift["verdict"], "No verdict")
     why = shown(drift.get("arithmetic") or drift["verdict"], limit)
     text = f"<p><strong>{says}</strong>: {why}.{_open(links, 'drift', 'the report')}</p>"

@@ -87,7 +87,7 @@ svg .none { fill: none; stroke: var(--dim) }
   table.stack td[data-name=verdict]::before { content: none }
 }
 @media print { main { max-width: none; padding: 0 } tr, dl div, pre { break-inside: avoid }
-  h2, h3 { break-after: avoid } details::details-content { content-visibility: visible }
+  h2, h3 { break-after: avoid }
   a[href^="http"]::after { content: " (" attr(href) ")"; font-size: .8em } }
 """
 

@@ -29,14 +29,13 @@ from ratchet.register.canvas import (
 from ratchet.register.markup import folded, number, shown, table
 
 Bin = tuple[float, float, int]  # mean score, mean outcome, rows
-OUTCOMES = ("promoted", "held", "blocked", "error", "no_data")
+OUTCOMES = ("promoted", "rolled back", "held", "blocked", "error", "no_data")
 
 
 @dataclass(frozen=True)
 class Point:
-    """One past cycle: which window, what it concluded, and both losses on its held-out rows."""
+    """One past cycle: its window, what it concluded, and both losses on its held-out rows."""
 
-    index: int
     window: str
     outcome: str
     champion: float | None
@@ -128,18 +127,20 @@ def losses(points: Sequence[Point], loss: str) -> str:
     measured = [v for p in points for v in (p.champion, p.candidate) if v is not None]
     if len(points) < 2 or not measured:
         return ""
-    x = Axis(points[0].index - 0.5, points[-1].index + 0.5, LEFT, RIGHT)
+    axis = Axis(-0.5, len(points) - 0.5, LEFT, RIGHT)  # by order: a window may be decided twice
+    x = [axis.at(i) for i in range(len(points))]
     y = axis_of(measured, 176, 24)
-    moves = [p for p in points if p.new_champion is not None]
-    champion = [(x.at(p.index), y.at(p.champion)) for p in points if p.champion is not None]
-    candidate = [(x.at(p.index), y.at(p.candidate)) for p in points if p.candidate is not None]
+    placed = list(zip(x, points, strict=True))
+    moves = [(at, p) for at, p in placed if p.new_champion is not None]
+    champion = [(at, y.at(p.champion)) for at, p in placed if p.champion is not None]
+    candidate = [(at, y.at(p.candidate)) for at, p in placed if p.candidate is not None]
     inner = (
         upward(y, loss)
-        + "".join(_move(p, x, i % 2) for i, p in enumerate(moves))
+        + "".join(_move(at, p, i % 2) for i, (at, p) in enumerate(moves))
         + _line("champion", champion)
         + "".join(model_mark("candidate", *place) for place in candidate)
-        + "".join(outcome_mark(p.outcome, x.at(p.index), 190) for p in points)
-        + _ends(points, x)
+        + "".join(outcome_mark(p.outcome, at, 190) for at, p in placed)
+        + _ends(points)
     )
     seen = [name for name in OUTCOMES if any(p.outcome == name for p in points)]
     counts = ", ".join(f"{sum(p.outcome == name for p in points)} {name}" for name in seen)
@@ -169,14 +170,13 @@ def _cycles(points: Sequence[Point], loss: str) -> str:
     return table(f"{loss} of each cycle, newest first", head, rows)
 
 
-def _move(point: Point, x: Axis, step: int) -> str:
-    at = x.at(point.index)
+def _move(at: float, point: Point, step: int) -> str:
     label = f'<text x="{at}" y="{9 + 10 * step}" text-anchor="middle">v{point.new_champion}</text>'
     return f'<path class="even" stroke-dasharray="1 3" d="M{at} {12 + 10 * step}V184"/>{label}'
 
 
-def _ends(points: Sequence[Point], x: Axis) -> str:
-    ends = ((points[0], "start", x.start), (points[-1], "end", x.end))
+def _ends(points: Sequence[Point]) -> str:
+    ends = ((points[0], "start", LEFT), (points[-1], "end", RIGHT))
     return "".join(
         f'<text class="soft" x="{at}" y="211" text-anchor="{anchor}">{shown(p.window, 20)}</text>'
         for p, anchor, at in ends

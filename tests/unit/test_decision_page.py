@@ -105,7 +105,8 @@ KINDS = {
     "no data": decision(outcome="no_data", rows_in=0, reasons=("0 rows",), **NO_CANDIDATE),
     "error": decision(outcome="error", champion_after=3, evidence=(
         Evidence("gate.scores", Verdict.ERROR, "3 losses are not finite", 3.0, 0.0),)),
-    "trusted": decision(cycle_key="flights/9/e/trusted", sources={}, evidence=(
+    "trusted": decision(cycle_key="flights/9/e/trusted", sources={}, accepted=0, quarantined=0,
+        labels_in=0, labels_quarantined=0, evidence=(
         Evidence("labels.trusted", Verdict.WARN, "900 trusted labels stand in", 900.0),)),
     "rollback": Decision(
         "flights", "2013-03-05", 9, 1, "flights/rollback/2013-03-06T00:00:00", "e" * 64,
@@ -199,6 +200,7 @@ def test_every_kind_of_decision_gives_a_whole_page(name: str, history: list[Deci
         ("rollback", "Version 3 was put back in place of version 4: rolled back from version 4"),
         ("bare", "Nothing arrived; there is still no champion"),
         ("trusted", "900 trusted labels stand in"),
+        ("trusted", "judged by an earlier decision"),
         ("multiclass", "balanced accuracy"),
         ("regression", "squared error"),
     ],
@@ -238,6 +240,14 @@ def test_the_drawings_show_models_champions_blocks_and_weak_slices() -> None:
     assert page.index(">carrier=(other)</text>") < page.index(">carrier=AA</text>")
     assert "log loss of champion and candidate over 6 cycles: 2 promoted, 1 held" in page
     assert "2 not shown to be no worse" in page
+
+
+def test_a_window_decided_twice_and_a_rollback_have_their_own_place_among_the_losses() -> None:
+    page = decision_page(KINDS["rollback"], [*HISTORY, decision(), decision(outcome="held")])
+    marks = re.findall(r'class="(?:good|wait|stop|none)" (?:d="M|cx="|x=")([\d.]+)', page)
+    drawn = [float(x) for x in marks][-8:]
+    assert len(set(drawn)) == 8
+    assert "1 rolled back" in page
 
 
 def test_the_same_decision_gives_the_same_bytes_when_it_is_read_back() -> None:
