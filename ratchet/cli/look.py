@@ -114,7 +114,8 @@ def explain(
         from ratchet.register import decision_page
 
         page = decision_page(decision, decisions.before(workspace, decision), beside=False)
-        _write_page(workspace, decision, "-decision", html, page.encode())
+        kind = f"-decision-{replay}" if replay else "-decision"
+        _write_page(workspace, decision, kind, html, page.encode())
         return
     if as_json:
         from ratchet.cli.screen import json_line

@@ -333,6 +333,17 @@ def test_a_candidate_may_not_be_worse_calibrated_than_the_champion_allows() -> N
     assert found(nearer)["gate.calibration"].arithmetic.endswith("(the champion's + 0.02)")
 
 
+def test_the_calibration_check_keeps_the_reliability_diagram_of_both_models() -> None:
+    details = found(request(champion=0.3))["gate.calibration"].as_json()["details"]
+    assert list(details) == ["candidate", "champion"]
+    for bins in details.values():
+        assert len(bins) == 15
+        assert sum(rows for *_, rows in bins) == 2000
+        assert all(0 <= value <= 1 for score, outcome, _ in bins for value in (score, outcome))
+    first = replace(request(), champion=None, champion_trained_before=None)
+    assert list(found(first)["gate.calibration"].details) == ["candidate"]
+
+
 def test_the_first_champion_must_beat_a_constant() -> None:
     first = replace(request(), champion=None, champion_trained_before=None)
     evidence = found(first)

@@ -115,6 +115,27 @@ def test_the_noise_of_small_samples_is_not_taken_for_miscalibration() -> None:
     assert np.mean(found) < 0.035
 
 
+def test_the_bins_of_a_reliability_diagram_say_what_calibration_error_measures() -> None:
+    random = np.random.default_rng(3)
+    scores = random.random(30_000)
+    y = (random.random(30_000) < scores).astype(float)
+    score, outcome, rows = metrics.reliability("binary", y, scores)
+    assert len(score) == metrics.CALIBRATION_BINS
+    assert rows.sum() == 30_000
+    assert np.ptp(rows) <= 1
+    assert (np.diff(score) > 0).all()
+    assert np.abs(score - outcome).max() < 0.05
+    assert np.average(outcome, weights=rows) == pytest.approx(y.mean())
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.7, 0.2, 0.1]])
+    score, outcome, rows = metrics.reliability("multiclass", np.array([0.0, 1.0, 2.0]), shares)
+    assert (score.tolist(), outcome.tolist(), rows.tolist()) == ([0.7, 0.8], [0.5, 1.0], [2, 1])
+    score, outcome, _ = metrics.reliability(
+        "regression", np.array([5.0, 9.0]), np.array([4.0, 7.0])
+    )
+    assert (score.tolist(), outcome.tolist()) == ([4.0, 7.0], [5.0, 9.0])
+    assert len(metrics.reliability("binary", np.zeros(0), np.zeros(0))[0]) == 0
+
+
 def test_calibration_of_other_objectives() -> None:
     random = np.random.default_rng(4)
     scores = random.dirichlet(np.ones(3), 20_000)

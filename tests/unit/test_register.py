@@ -26,6 +26,7 @@ from ratchet.register import (
     decisions_from,
     describe,
     incident_row,
+    largest_sources,
     plain,
     recover,
     run_metrics,
@@ -34,6 +35,7 @@ from ratchet.register import (
     unfinished,
     version_tags,
 )
+from ratchet.register.steps import next_steps
 from tests import small_bundle
 
 NOW = datetime(2013, 3, 12, tzinfo=UTC)
@@ -133,6 +135,43 @@ class TestDecide:
         assert reasons
         fine = all(v.lets_through for v in (*data, *gate)) and data and gate and rows
         assert (outcome == "promoted") == bool(fine)
+
+
+class TestLargestSources:
+    def test_those_that_sent_most_are_named_and_the_rest_summed_up(self):
+        sent = {f"s{i}": {"rows": i, "labels": 2 * i} for i in range(5)}
+        assert largest_sources(sent, most=2) == {
+            "s4": {"rows": 4, "labels": 8},
+            "s3": {"rows": 3, "labels": 6},
+            "(3 others)": {"rows": 3, "labels": 6},
+        }
+        assert largest_sources({}) == {}
+
+
+class TestNextSteps:
+    def test_blocked_data_lead_to_quarantine_rules_and_senders(self):
+        blocked = decision(
+            outcome="blocked",
+            champion_after=3,
+            quarantined=6400,
+            evidence=(
+                Evidence("suite.x", Verdict.BLOCK, "x"),
+                Evidence("control.rows", Verdict.BLOCK, "y"),
+            ),
+        )
+        assert [command for _, command in next_steps(blocked)] == [
+            "ratchet quarantine list -p flights",
+            "ratchet suite diff -p flights",
+            "ratchet report 2013-03-05 -p flights --checks",
+            "ratchet source list -p flights",
+            "ratchet status -p flights",
+            "ratchet explain 2013-03-05 -p flights --json",
+        ]
+
+    def test_a_name_in_a_command_is_only_a_name(self):
+        odd = decision(pipeline="a; rm -rf /", window="$(x)`y`\n--help")
+        said = " ".join(command for _, command in next_steps(odd))
+        assert not set(";$`()\n/") & set(said)
 
 
 class TestSameScores:
