@@ -71,6 +71,16 @@ def of_incidents(pipeline: str, kinds: Iterable[str]) -> Readings:
     return {"ratchet_incidents_total": {(pipeline, k): float(n) for k, n in counts.items()}}
 
 
+def of_notifications(pipeline: str, statuses: Iterable[str]) -> Readings:
+    """Tries to tell somebody, ``sent`` or ``failed``."""
+    counts = Counter(statuses)
+    return {
+        "ratchet_notifications_total": {
+            (pipeline, status): float(counts[status]) for status in ("sent", "failed")
+        }
+    }
+
+
 def merged(parts: Iterable[Mapping[str, Mapping[tuple[str, ...], float | Spread]]]) -> Readings:
     """The readings of several pipelines, or of parts of one, together."""
     out: Readings = {}

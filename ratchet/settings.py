@@ -126,6 +126,7 @@ class StackSettings(BaseSettings):
     s3_inner_port: int = Field(default=18360, ge=1024, le=65526)
     mlflow_port: int = Field(default=5050, ge=1024, le=65535)
     prefect_port: int = Field(default=4260, ge=1024, le=65535)
+    metrics_port: int = Field(default=9464, ge=1024, le=65535)
 
 
 def plain_environment() -> dict[str, str]:

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING
 from ratchet import meters as core
 from ratchet.adapters.lease import open_lease
 from ratchet.adapters.tables import open_tables
-from ratchet.contracts.columns import DECISIONS, INCIDENTS, LANDED, LANDED_LABELS, QUARANTINE
+from ratchet.contracts.columns import (
+    DECISIONS,
+    INCIDENTS,
+    LANDED,
+    LANDED_LABELS,
+    NOTIFICATIONS,
+    QUARANTINE,
+)
 from ratchet.contracts.definition import check_name, load
 from ratchet.contracts.readings import Readings
 from ratchet.logs import about
@@ -56,6 +63,7 @@ class Source:
             self._cached(DECISIONS, self._decisions),
             self._cached(INCIDENTS, self._incidents),
             self._cached(QUARANTINE, self._quarantine),
+            self._cached(NOTIFICATIONS, self._notifications),
             self._landed(),
         ]
         clock, length = self.definition.calendar.clock, self.definition.calendar.length
@@ -85,6 +93,12 @@ class Source:
         found = self.tables.read(INCIDENTS, columns=["kind"] if version >= 0 else None)
         kinds = found["kind"].to_pylist() if found.num_rows else []
         return core.of_incidents(self.definition.name, kinds)
+
+    def _notifications(self, version: int) -> Readings:
+        columns = ["status"] if version >= 0 else None
+        found = self.tables.read(NOTIFICATIONS, columns=columns)
+        statuses = found["status"].to_pylist() if found.num_rows else []
+        return core.of_notifications(self.definition.name, statuses)
 
     def _quarantine(self, version: int) -> Readings:
         columns = ["entry", "status"] if version >= 0 else None

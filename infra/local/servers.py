@@ -1,4 +1,4 @@
-"""MLflow, Prefect and the worker, as members of the stack.
+"""MLflow, Prefect, the worker and the metrics, as members of the stack.
 
 Every password travels in the environment or in a file of mode 0600, never among the arguments of a
 process, which all users of a machine can see.
@@ -31,7 +31,7 @@ def members(place: StackSettings, project: Path, secrets: Secrets) -> list[list[
             s3.member(home, place.s3_port, place.s3_inner_port, secrets),
         ],
         [_mlflow(place, home, secrets), _prefect(place, home, secrets)],
-        [_worker(place, home, project, secrets)],
+        [_worker(place, home, project, secrets), _metrics(place, project, secrets)],
     ]
 
 
@@ -160,12 +160,20 @@ def _prefect_ready(port: int, secrets: Secrets) -> None:
 
 
 def _worker(place: StackSettings, home: Path, project: Path, secrets: Secrets) -> Member:
+    own = home / "worker-secrets"  # a file a setting, such as RATCHET_NOTIFY_URLS
     environment = {
         **plain_environment(),
         **user_environment(place, project, secrets),
         "PREFECT_HOME": str(home / "prefect-worker"),
+        "RATCHET_LOG_FORMAT": "json",
+        "RATCHET_SECRETS_DIR": str(own),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT_SECONDS),
     }
+
+    def prepare() -> None:
+        own.mkdir(mode=0o700, exist_ok=True)
+        deploy(project, environment, ("--type", "process"))
+
     return Member(
         name="worker",
         command=(
@@ -175,8 +183,37 @@ def _worker(place: StackSettings, home: Path, project: Path, secrets: Secrets) -
         environment=environment,
         ready=lambda: _worker_ready(place.prefect_port, secrets),
         address=f"http://127.0.0.1:{place.prefect_port}/work-pools/work-pool/{POOL}",
-        prepare=lambda: deploy(project, environment, ("--type", "process")),
+        prepare=prepare,
     )
+
+
+def _metrics(place: StackSettings, project: Path, secrets: Secrets) -> Member:
+    """The exporter: it knows no password but the one that reads the tables."""
+    port, mine = place.metrics_port, user_environment(place, project, secrets)
+    needed = ("RATCHET_HOME", "RATCHET_STATE", "RATCHET_ROOT")
+    return Member(
+        name="metrics",
+        command=(
+            str(Path(sys.executable).with_name("ratchet")),
+            *("metrics", "--serve", f"127.0.0.1:{port}"),
+        ),
+        environment={
+            **plain_environment(),
+            **{k: v for k, v in mine.items() if k in needed or k.startswith("RATCHET_S3_")},
+            "RATCHET_LOG_FORMAT": "json",
+        },
+        ready=lambda: _metrics_ready(port),
+        address=f"http://127.0.0.1:{port}/metrics",
+    )
+
+
+def _metrics_ready(port: int) -> None:
+    import httpx
+
+    page = f"http://127.0.0.1:{port}/metrics"
+    _expect(httpx.get(page, timeout=30), 200, "about the metrics")
+    foreign = httpx.get(page, headers={"Host": "evil.example"}, timeout=10)
+    _expect(foreign, 403, "for a foreign Host")
 
 
 def deploy(project: Path, environment: Mapping[str, str], pool_options: tuple[str, ...]) -> None:

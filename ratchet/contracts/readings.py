@@ -92,6 +92,12 @@ FAMILIES = (
         "Windows from the newest labels that landed to the newest rows, by when each was known.",
     ),
     Family("ratchet_incidents_total", "counter", "Incidents by kind.", ("pipeline", "kind")),
+    Family(
+        "ratchet_notifications_total",
+        "counter",
+        "Tries to tell somebody, by how they ended.",
+        ("pipeline", "status"),
+    ),
     Family("ratchet_open_quarantine_entries", "gauge", "Entries that wait for a person."),
     Family("ratchet_lease_held", "gauge", "1 while a run works on the pipeline."),
 )

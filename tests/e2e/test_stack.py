@@ -48,9 +48,9 @@ class Stack:
 
     def __init__(self, home: Path) -> None:
         self.project = home
-        ports = free_ports(4)
+        ports = free_ports(5)
         self.inner = _free_span(len(s3.INNER))
-        names = ("postgres", "s3", "mlflow", "prefect")
+        names = ("postgres", "s3", "mlflow", "prefect", "metrics")
         self.ports = dict(zip(names, ports, strict=True))
         self.place = StackSettings(
             home=home / "stack",
@@ -184,6 +184,9 @@ def test_the_schedule_runs_what_landed_and_the_operator_sees_it(stack: Stack) ->
     for window in ("0", "1000", "2000", "3000"):
         assert f"tiny-{window}-decision" in shown
     every = stack.prefect("artifacts/filter", {})
+    said = httpx.get(f"http://127.0.0.1:{stack.ports['metrics']}/metrics", timeout=30).text
+    assert 'ratchet_up{pipeline="tiny"} 1.0' in said
+    assert f'ratchet_champion_version{{pipeline="tiny"}} {float(champion)}' in said
     link = next(a for a in every if (a["key"] or "").endswith("mlflow"))
     address = link["data"].split("(")[1].split(")")[0]
     assert address.startswith(f"http://127.0.0.1:{stack.ports['mlflow']}/#/experiments/")
@@ -236,13 +239,13 @@ def test_53_54_strangers_are_refused(stack: Stack) -> None:
 
 def test_27_every_member_may_be_killed_and_the_next_windows_are_decided_once(stack: Stack) -> None:
     decided = len(stack.decided())
-    for step, name in enumerate(("s3", "postgres", "mlflow", "prefect", "worker")):
+    for step, name in enumerate(("s3", "postgres", "mlflow", "prefect", "worker", "metrics")):
         stack.land(decided + 1 + step)
         pid = stack.members()[name]["pid"]
         os.kill(pid, signal.SIGKILL)
         wait(lambda n=name: stack.members()[n]["restarts"] >= 1, 60)
         wait(lambda: all(m["state"] == "healthy" for m in stack.members().values()), 90)
-    wanted = decided + 5
+    wanted = decided + 6
     made = wait(lambda: (found := stack.decided()) and len(found) >= wanted and found, 240)
     assert set(Counter(d.cycle_key for d in made).values()) == {1}
     champion = stack.mlflow("registered-models/alias", name="tiny", alias="champion")

@@ -15,6 +15,7 @@ from ratchet.contracts.notice import Notice
 from ratchet.errors import NotifyError
 from ratchet.settings import settings
 from tasks import notify
+from tasks.meters import Meters
 from tasks.workspace import Workspace
 from tests.cli import Terminal, terminal
 from tests.hooks import Hook, hook
@@ -154,6 +155,8 @@ def test_a_target_that_hangs_or_breaks_holds_up_nothing_and_is_given_up(
     assert ended == {("stuck", "failed"), ("wild", "failed"), ("good", "sent")}
     assert len([x for x in lines if x["target"] == "stuck"]) == notify.TRIES
     assert {x["trouble"] for x in lines if x["target"] == "wild"} == {"RuntimeError"}
+    counted = Meters(space.settings).read()["ratchet_notifications_total"]
+    assert counted == {("tiny", "sent"): 1.0, ("tiny", "failed"): 2.0 * notify.TRIES}
     assert TOKEN not in str(lines)
 
 

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -19,6 +20,7 @@ from infra.local.secrets import StackError, load
 from infra.local.servers import members, user_environment
 from infra.local.supervisor import Supervisor, is_up, sole
 from ratchet.settings import StackSettings
+from tests import streams
 from tests.s3_server import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -81,11 +83,52 @@ def test_56_no_secret_is_among_the_arguments_of_a_process(tmp_path):
 
 def test_every_member_listens_on_loopback_and_has_telemetry_off(tmp_path):
     found, _ = every_member(tmp_path)
-    assert [m.name for m in found] == ["postgres", "s3", "mlflow", "prefect", "worker"]
+    assert [m.name for m in found] == ["postgres", "s3", "mlflow", "prefect", "worker", "metrics"]
     for member in found:
         assert member.address.removeprefix("http://").startswith("127.0.0.1:")
         assert member.environment["DO_NOT_TRACK"] == "1"
         assert "0.0.0.0" not in " ".join(member.command)  # noqa: S104
+
+
+def test_the_exporter_gets_no_password_but_that_of_the_tables(tmp_path):
+    found, secrets = every_member(tmp_path)
+    exporter = next(m for m in found if m.name == "metrics")
+    given = " ".join(exporter.environment.values())
+    held = {name for name, value in asdict(secrets).items() if value in given}
+    assert held == {"s3_ratchet"}
+
+
+@pytest.mark.slow
+def test_the_exporter_starts_alone_reads_tables_on_s3_and_writes_nothing(tmp_path, s3):
+    """The member as the stack starts it, against another S3 server."""
+    streams.project(tmp_path)
+    bucket = s3.make_bucket()
+    (port,) = free_ports(1)
+    place = StackSettings(home=tmp_path / "stack", metrics_port=port)
+    secrets = load(tmp_path / "stack")
+    found = [m for level in members(place, tmp_path, secrets) for m in level]
+    declared = next(m for m in found if m.name == "metrics")
+    elsewhere = {
+        "RATCHET_ROOT": f"s3://{bucket}/tables",
+        "RATCHET_S3_ENDPOINT": s3.endpoint,
+        "RATCHET_S3_ACCESS_KEY": s3.access_key,
+        "RATCHET_S3_SECRET_KEY": s3.secret_key,
+    }
+    member = replace(declared, environment={**declared.environment, **elsewhere})
+    running = Running(member, tmp_path)
+    running.start()
+    try:
+        deadline = time.monotonic() + 90
+        while not running.check() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert running.healthy, running.trouble
+        said = httpx.get(member.address, timeout=30).text
+        assert 'ratchet_up{pipeline="tiny"} 1.0' in said, (tmp_path / "metrics.log").read_text()
+        assert 'ratchet_lease_held{pipeline="tiny"} 0.0' in said
+    finally:
+        running.end()
+    assert "Contents" not in s3.client().list_objects_v2(Bucket=bucket)
+    assert s3.secret_key not in (tmp_path / "metrics.log").read_text()
 
 
 def test_the_worker_gets_no_password_of_a_database_or_an_administrator(tmp_path):
