@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from infra.automations import BEAT_SECONDS
 from infra.container import credentials, entrypoint, provide
 from infra.local import s3
 from infra.local.secrets import StackError, load
@@ -197,6 +198,13 @@ def test_networks_keep_the_worker_from_the_databases():
     assert members["outside"] == {"worker"}
     internal = {n for n, s in COMPOSE["networks"].items() if s.get("internal")}
     assert internal == {"data", "objects", "control"}
+
+
+def test_a_run_that_died_is_noticed_as_on_the_local_stack():
+    given = SERVICES["worker"]["environment"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+    chart = (INFRA / "helm/ratchet/templates/base-job-template.yaml").read_text()
+    assert given == str(BEAT_SECONDS)
+    assert f'PREFECT_FLOWS_HEARTBEAT_FREQUENCY, value: "{BEAT_SECONDS}"' in chart
 
 
 def test_nothing_talks_to_s3_in_the_clear():
