@@ -113,7 +113,7 @@ def begin(stack: Stack) -> None:
     stack.up()
     for index in range(FIRST_WINDOWS + 1):
         stack.land(index)
-    wait(lambda: len(stack.decided()) >= FIRST_WINDOWS)
+    wait(lambda: len(stack.decided()) >= FIRST_WINDOWS, PATIENCE)
     assert stack.decided()[-1].champion_after, "the first windows promote a model"
 
 
