@@ -10,6 +10,7 @@ time; here a lock is waited for first, for ``patience`` seconds, then reported i
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import sqlite3
 import time
@@ -142,8 +143,23 @@ class Calls:
         return Path(self.uri.removeprefix("sqlite:///").partition("?")[0])
 
     def _said(self, what: str, error: Exception) -> str:
-        text = " ".join(str(error).split())[:500]
-        return masked(f"could not {what} in MLflow ({self.uri}): {text}", self.uri)
+        text = " ".join(str(error).split())
+        said = f"could not {what} in MLflow ({self.uri}): {text[:500]}{_advice(text)}"
+        return masked(said, self.uri)
+
+
+_ADVICE = (
+    (r"error code 40[13]", ". Correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+    (
+        r"Max retries|refused|timed out|aborted|too many 50\d error|error code 50\d",
+        ". Check that the MLflow server is up, then run again: nothing is done twice",
+    ),
+)
+
+
+def _advice(text: str) -> str:
+    """What to do about a server that does not answer as it should; empty for other errors."""
+    return next((said for pattern, said in _ADVICE if re.search(pattern, text)), "")
 
 
 def _locked(path: Path) -> bool:

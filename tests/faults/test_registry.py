@@ -24,6 +24,7 @@ from ratchet.errors import ModelError, StorageError, Tampered
 from ratchet.register import Entry, SetAlias, recover, unfinished
 from ratchet.settings import Settings
 from tests import small_bundle
+from tests.faulty_proxy import FaultyProxy, Reset, Says
 from tests.mlflow_database import fresh_mlflow
 from tests.unit.test_register import decision
 
@@ -239,6 +240,31 @@ def test_fault_27_a_lock_that_is_given_back_in_time_is_waited_for(tmp_path):
     assert one_cycle(registry, "flights/2/a", seed=2) == 2
     timer.join()
     other.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Says(503, "down"), "Check that the MLflow server is up"),
+        (Reset(), "Check that the MLflow server is up"),
+        (Says(401, "who?"), "Correct MLFLOW_TRACKING_USERNAME"),
+    ],
+    ids=str,
+)
+def test_fault_27_an_mlflow_server_that_fails_is_tried_a_few_times(
+    fault, said, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+    with FaultyProxy("http://127.0.0.1:1") as proxy:
+        armed = proxy.fail(".*", fault)
+        registry = MlflowRegistry(proxy.endpoint, tmp_path, patience=0.3)
+        started = time.monotonic()
+        with pytest.raises(StorageError, match=said):
+            registry.open_run("flights", "flights/1/a", "a run")
+        assert 1 <= armed.hits <= 3
+        assert time.monotonic() - started < 45
 
 
 @pytest.mark.parametrize(
