@@ -102,14 +102,14 @@ class Json(Masked):
     def format(self, record: logging.LogRecord) -> str:
         """The object; what a caller passed as ``extra={"facts": {...}}`` is among its keys."""
         facts = {k: self._plain(v) for k, v in getattr(record, "facts", {}).items()}
-        line = {
-            **facts,
+        line: dict[str, object] = {
             "time": _time(record),
             "level": record.levelname,
             "logger": record.name,
             "message": self.mask(record.getMessage()),
             **{key: self.mask(str(getattr(record, key, ""))) for key in KEYS},
         }
+        line = {**line, **facts, **line}  # in this order, and no fact replaces what is the line's
         if record.exc_info:
             line["exception"] = self.mask(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
