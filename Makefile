@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes bench-engine bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-recovery: setup  ## kill -9 of each member of the stack in the middle of a
 
 bench-stack: setup  ## the stack's start-up, idle memory, and what it adds to a cycle (5 minutes)
 	$(BIN)/python -m benchmarks.stack
+
+bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (half an hour)
+	$(BIN)/python -m benchmarks.engine
 
 lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt

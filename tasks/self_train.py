@@ -37,7 +37,7 @@ from tasks.cycle import Cycle
 
 if TYPE_CHECKING:
     from ratchet.contracts.clock import Window
-    from ratchet.contracts.definition import Recipe
+    from ratchet.contracts.recipes import Recipe
     from tasks.workspace import Workspace
 
 STOOD_IN = "labels.trusted"

@@ -49,7 +49,7 @@ def rebuild(workspace: Workspace, bundle: Bundle) -> tuple[str, bytes]:
     Raises:
         DefinitionError: the pipeline no longer has the features that the model learned from.
     """
-    from ratchet.contracts.definition import Recipe
+    from ratchet.contracts.recipes import Recipe
     from tasks.self_train import read_evidence
 
     lineage, definition = bundle.manifest.lineage, workspace.definition

@@ -30,9 +30,9 @@ from pydantic import (
 from ratchet.contracts.clock import Calendar, Clock, ClockKind
 from ratchet.contracts.defence import Part, Record, Share, Shield, Trusted
 from ratchet.contracts.notice import Notify
+from ratchet.contracts.recipes import NAME, Recipe
 from ratchet.errors import DefinitionError
 
-NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 FeatureKind = Literal["number", "category"]
 Objective = Literal["binary", "multiclass", "regression"]
 
@@ -114,22 +114,6 @@ class Validate(Part):
     max_skill_loss: Share = (
         0.65  # new labels on which the champion loses more of its skill: blocked
     )
-
-
-class Recipe(Part):
-    """One way to train: which history, which weights, which hyperparameters."""
-
-    name: str = Field(pattern=NAME)
-    history: int | None = Field(default=None, ge=1)  # windows; left out: all history
-    half_life: float | None = Field(default=None, gt=0)  # windows; left out: equal weights
-    rounds: int = Field(default=100, ge=1, le=10_000)
-    max_depth: int = Field(default=6, ge=1, le=16)
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
-    min_child_weight: float = Field(default=1.0, ge=0)
-    subsample: float = Field(default=1.0, gt=0, le=1)
-    colsample_bytree: float = Field(default=1.0, gt=0, le=1)
-    reg_lambda: float = Field(default=1.0, ge=0)
-    max_bin: int = Field(default=256, ge=2, le=4096)
 
 
 class Train(Part):

@@ -9,6 +9,7 @@ learned from is refused by name before XGBoost sees it.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.bundle import Bundle, Manifest, booster, pack
@@ -16,9 +17,12 @@ from ratchet.contracts.lineage import Lineage
 from ratchet.errors import NoCandidate
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
-    from ratchet.contracts.definition import Definition, Recipe
+    from ratchet.contracts.definition import Definition
+    from ratchet.contracts.recipes import Recipe
     from ratchet.self_train.training_set import TrainingSet
 
 OBJECTIVES = {
@@ -38,19 +42,55 @@ def train(training: TrainingSet, definition: Definition, recipe: Recipe) -> byte
         NoCandidate: fewer rows than ``train.min_rows``, one class only, a constant target, labels
             that are not finite or no class, infinite features, or no feature with any value.
     """
+    refuse_unlearnable(training, definition)
+    return boost(
+        training.matrix,
+        training.labels,
+        training.features,
+        parameters(definition, recipe),
+        recipe.rounds,
+        weights=training.weights if recipe.half_life is not None else None,
+    )
+
+
+def boost(
+    matrix: NDArray[np.float32],
+    labels: NDArray[np.floating],
+    features: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    rounds: int,
+    *,
+    weights: NDArray[np.float32] | None = None,
+    margins: NDArray[np.floating] | None = None,
+) -> bytes:
+    """Boosted trees on a matrix whose categories are indexes.
+
+    Args:
+        matrix: shape (rows, features); missing is NaN.
+        labels: shape (rows,).
+        features: name to kind, in the order of the columns.
+        parameters: XGBoost's; ``max_bin`` and ``nthread`` among them.
+        rounds: how many trees (times classes).
+        weights: shape (rows,), or None.
+        margins: what an earlier model says of these rows, shape (rows,) or (rows, classes): the
+            trees learn what it leaves (Friedman 2001). None starts from nothing.
+
+    Returns:
+        The model as UBJ.
+    """
     import xgboost as xgb
 
-    refuse_unlearnable(training, definition)
     data = xgb.QuantileDMatrix(
-        training.matrix,
-        label=training.labels,
-        weight=training.weights if recipe.half_life is not None else None,
-        feature_types=["c" if kind == "category" else "q" for kind in training.features.values()],
+        matrix,
+        label=labels,
+        weight=weights,
+        base_margin=margins,
+        feature_types=["c" if kind == "category" else "q" for kind in features.values()],
         enable_categorical=True,
-        max_bin=recipe.max_bin,
-        nthread=definition.train.threads,
+        max_bin=parameters["max_bin"],
+        nthread=parameters["nthread"],
     )
-    trained = xgb.train(parameters(definition, recipe), data, num_boost_round=recipe.rounds)
+    trained = xgb.train(dict(parameters), data, num_boost_round=rounds)
     return bytes(trained.save_raw("ubj"))
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ratchet.contracts.definition import Definition, Recipe
+    from ratchet.contracts.definition import Definition
+    from ratchet.contracts.recipes import Recipe
     from ratchet.self_train.rows import Cut, Labelled
 
 Categories = Mapping[str, tuple[str, ...]]

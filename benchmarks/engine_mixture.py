@@ -1,0 +1,80 @@
+"""The engine as a policy of the benchmark: declared members, mixed by their mature losses.
+
+>>> steps = list(engine()(fits, 2))                                     # doctest: +SKIP
+
+It uses the very functions of ``ratchet.self_train``: the plan of each member, the training, the
+weights and the mixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.engine_fits import Fit, Fits
+from benchmarks.engine_policies import Policy, Step
+from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.recipes import Member, Recipe
+from ratchet.self_train.members import STANDARD, plan, residual_recipe
+from ratchet.self_train.mixture import mix, scores_of, weigh
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A mixture at one moment."""
+
+    parts: Mapping[str, Fit]
+    weights: Mapping[str, float]
+
+    def margins(self, window: int) -> NDArray[np.float64]:
+        """Log odds of the window's rows, shape (rows,)."""
+        return mix({n: fit.margins(window) for n, fit in self.parts.items()}, self.weights)
+
+    def predict_seconds(self, window: int) -> float:
+        """CPU seconds that all members took."""
+        return sum(fit.predict_seconds(window) for fit in self.parts.values())
+
+
+def engine(members: Sequence[Member] = STANDARD, follow: bool = True) -> Policy:
+    """The mixture; with ``follow`` off all members keep the same weight."""
+
+    def policy(fits: Fits, delay: int) -> Iterator[Step]:
+        losses: list[dict[str, float]] = []
+        before: Mapping[str, Fit] = {}
+        names, paid = [m.name for m in members], set[int]()
+        for w in fits.judged:
+            known = w - delay
+            if before:  # the newest mature labels, by models that have learned up to just before
+                losses.append(_losses(fits, before, known - 1))
+            parts, trained = {}, []
+            for member in members:
+                base, top = _fit(fits, member, known)
+                parts[member.name] = top
+                trained += [f for f in dict.fromkeys((base, top)) if id(f) not in paid]
+            paid |= {id(f) for f in trained}
+            before = parts
+            yield Step(Mixed(parts, weigh(names, losses if follow else []).weights), trained)
+
+    return policy
+
+
+def _fit(fits: Fits, member: Member, known: int) -> tuple[Fit, Fit]:
+    found = plan(member, known)
+    recipe = Recipe.model_validate(member.model_dump(exclude={"every", "residual"}))
+    base = fits.window(recipe, found.base.first, found.base.end)
+    if found.residual is None or member.residual is None:
+        return base, base
+    span = found.residual
+    top = residual_recipe(member, member.residual)
+    return base, fits.window(top, span.first, span.end, below=base)
+
+
+def _losses(fits: Fits, parts: Mapping[str, Fit], window: int) -> dict[str, float]:
+    labels = fits.stream.windows[window].labels.astype(float)
+    return {
+        n: float(row_losses("binary", labels, scores_of("binary", fit.margins(window))).mean())
+        for n, fit in parts.items()
+    }

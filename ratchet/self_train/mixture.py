@@ -1,0 +1,128 @@
+"""Several deliberately different cheap recipes, mixed by what each has shown lately.
+
+>>> found = weigh(["anchor", "recent"], [{"anchor": 0.50, "recent": 0.45}])
+>>> found.weights["recent"] > found.weights["anchor"]
+True
+
+Promise: plain arithmetic on losses that were known at the time; the same losses give the same
+weights, whoever asks, and a recipe without evidence neither gains nor loses by that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RATE = 50.0  # how fast weights follow losses
+DISCOUNT = 0.8  # what evidence is worth a window later
+SHARE = 0.05  # of the weight that is dealt out evenly each window, so that no recipe dies out
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """Weights, each positive, that sum to 1; and the reasons in one sentence."""
+
+    weights: Mapping[str, float]
+    because: str
+
+
+def weigh(
+    names: Sequence[str],
+    losses: Sequence[Mapping[str, float]],
+    *,
+    rate: float = RATE,
+    discount: float = DISCOUNT,
+    share: float = SHARE,
+) -> Weighing:
+    """Weights from each recipe's discounted prequential loss.
+
+    Hedge (Freund and Schapire 1997) with fading evidence: a window later a difference of losses
+    counts ``discount`` times what it did. A share of the weight is dealt out evenly each window
+    (fixed share, Herbster and Warmuth 1998), so that after an abrupt drift the recipe that has
+    become best is back within a window or two, however bad it was before. A recipe whose loss in a
+    window is not known is taken to have the mean of the others.
+
+    Args:
+        names: the recipes, in declared order.
+        losses: recipe to mean loss of windows whose labels are mature, oldest first. Each on the
+            first rows after those that the recipe had learned, even where the label delay means
+            that an older model served them: so after a drift the weights follow as soon as labels
+            do. Log loss in nats; squared errors are to be divided by the target's variance first.
+        rate: weight against weight is ``exp(rate x difference of mean losses)``.
+        discount: in [0, 1].
+        share: in [0, 1).
+
+    Returns:
+        The weights for the next window; all the same where nothing is known yet.
+    """
+    logs, seen = dict.fromkeys(names, 0.0), 0
+    for window in losses:
+        known = {n: v for n, v in window.items() if n in logs and math.isfinite(v)}
+        if not known:
+            continue
+        seen += 1
+        mean = math.fsum(known.values()) / len(known)
+        logs = {n: discount * logs[n] - rate * (known.get(n, mean) - mean) for n in names}
+        logs = _shared(logs, share)
+    weights = {n: math.exp(v) for n, v in logs.items()}
+    total = math.fsum(weights.values())
+    weights = {n: v / total for n, v in weights.items()}
+    return Weighing(weights, _reasons(weights, losses, seen))
+
+
+def _shared(logs: Mapping[str, float], share: float) -> dict[str, float]:
+    """Log weights after the fixed share was dealt out; they sum to 1 outside the logarithm."""
+    top = max(logs.values())
+    raw = {n: math.exp(v - top) for n, v in logs.items()}
+    total = math.fsum(raw.values())
+    dealt = {n: (1 - share) * v / total + share / len(raw) for n, v in raw.items()}
+    return {n: math.log(max(v, 1e-300)) for n, v in dealt.items()}  # 0 has no logarithm
+
+
+def _reasons(weights: Mapping[str, float], losses: Sequence[Mapping[str, float]], seen: int) -> str:
+    if not seen:
+        return "the same weight for all: no window has scored the recipes yet"
+    newest = next(w for w in reversed(losses) if any(n in w for n in weights))
+    shown = ", ".join(
+        f"{n} {weights[n]:.2f}" + (f" (loss {newest[n]:.4f})" if n in newest else "")
+        for n in weights
+    )
+    return f"weights after {seen} scored windows, with their loss in the newest: {shown}"
+
+
+def mix(
+    margins: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]
+) -> NDArray[np.float64]:
+    """The weighted mean of what the recipes say, before the link function.
+
+    A logarithmic pool (Genest and Zidek 1986): for a binary label the mean of the log odds, for
+    several classes of the log probabilities, for a regression of the values.
+
+    Args:
+        margins: recipe to shape (rows,) or (rows, classes).
+        weights: recipe to weight; those of the recipes in ``margins`` are scaled to sum to 1.
+    """
+    import numpy as np
+
+    total = math.fsum(weights[name] for name in margins)
+    parts = [np.asarray(m, dtype=np.float64) * (weights[n] / total) for n, m in margins.items()]
+    return np.asarray(sum(parts[1:], start=parts[0]))
+
+
+def scores_of(objective: str, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Margins as scores: a probability (binary), probabilities that sum to 1 (multiclass, shape
+    (rows, classes)), or the value itself (regression)."""
+    import numpy as np
+
+    if objective == "regression":
+        return margins
+    if objective == "binary":
+        return np.asarray(np.exp(-np.logaddexp(0.0, -margins)))
+    shifted = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
