@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ratchet.contracts.definition import NAME
+from ratchet.contracts.recipes import NAME
 
 _TIME = r"^(-?\d{1,18}|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?)$"
 
