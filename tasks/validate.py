@@ -7,8 +7,6 @@ Windows that no cycle ran for are judged too, each by itself, so that a missed r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -24,22 +22,25 @@ from ratchet.contracts.columns import (
     LABELS,
     LANDED,
     LANDED_LABELS,
-    OBJECT,
-    QUARANTINE,
-    REVOCATIONS,
-    ROW,
     SOURCE,
-    WINDOW,
     rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.revocation import revoked_mask, revoked_now
 from ratchet.contracts.seams import Append
 from tasks import accounts, shield, show
+from tasks.arrivals import (
+    count_refused_at_landing,
+    count_sources,
+    earlier,
+    part_of,
+    put_away,
+    txn,
+    windows_of,
+    without_revoked,
+)
 from tasks.cycle import Cycle
 from tasks.decisions import last_decided
 from tasks.drift import reference_of
-from tasks.ingest import AT_LANDING
 from tasks.labelled import seed_of
 
 if TYPE_CHECKING:
@@ -59,24 +60,24 @@ def validate(cycle: Cycle) -> None:
     if not rows.num_rows:
         rows = rows_schema(cycle.workspace.definition.features).empty_table()
     labels = tables.read(LANDED_LABELS, windows=span)
-    for window in _windows(cycle, rows, labels):
+    for window in windows_of(cycle, rows, labels):
         current = window == cycle.window
         if current:
-            _count_sources(cycle, "rows", _of(rows, window))
-            _count_sources(cycle, "labels", _of(labels, window))
-        evidence = judge_rows(cycle, window, _of(rows, window))
-        evidence += judge_labels(cycle, window, _of(labels, window))
+            count_sources(cycle, "rows", part_of(rows, window))
+            count_sources(cycle, "labels", part_of(labels, window))
+        evidence = judge_rows(cycle, window, part_of(rows, window))
+        evidence += judge_labels(cycle, window, part_of(labels, window))
         if current:
             cycle.data_evidence = [*evidence, *shield.judge_waiting(cycle, window)]
-    _count_refused_at_landing(cycle, span)
+    count_refused_at_landing(cycle, span)
     show.log(f"{cycle.label}: {cycle.accepted:,} rows accepted, {cycle.quarantined:,} quarantined")
 
 
 def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     """Judge the rows of one window and write them where they belong."""
     workspace, definition = cycle.workspace, cycle.workspace.definition
-    rows, refused = _from_revoked(cycle, window, rows, "row")
-    batch, conflicting, copies = core.dedupe(rows, _earlier(cycle, ACCEPTED, rows))
+    rows, refused = without_revoked(cycle, window, rows, "row")
+    batch, conflicting, copies = core.dedupe(rows, earlier(cycle, ACCEPTED, rows))
     judged = rules.judge_rows(
         workspace.suites.run(workspace.suite, rules.suite_frame(batch, definition)),
         batch.num_rows,
@@ -99,7 +100,7 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     rejects = [*refused, *conflicting]
     by_check = {e.check: e for e in evidence}
     if verdict.lets_through:
-        workspace.tables.append(Append(ACCEPTED, kept, _txn(window, "accepted")))
+        workspace.tables.append(Append(ACCEPTED, kept, txn(window, "accepted")))
         blocked = batch.filter(judged.rejected)
         causes = [judged.cause(i) for i in judged.rejected.nonzero()[0].tolist()]
         for check in dict.fromkeys(c.check for c in causes):
@@ -113,25 +114,11 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     elif batch.num_rows:
         worst = max(evidence, key=lambda e: e.verdict.severity)
         rejects += core.reject_rows(batch, "batch", worst.check, worst.arithmetic)
-    _quarantine(cycle, window, rejects, by_check, "rows")
+    put_away(cycle, window, rejects, by_check, "rows")
     if window == cycle.window:
         cycle.accepted = kept.num_rows if verdict.lets_through else 0
         cycle.quarantined = len(rejects)
     return evidence
-
-
-def _from_revoked(
-    cycle: Cycle, window: Window, table: pa.Table, kind: core.Kind
-) -> tuple[pa.Table, list[core.RowReject]]:
-    """What revoked sources still send goes to quarantine unread."""
-    lines = cycle.workspace.tables.read(REVOCATIONS, windows=(None, window.index + 1))
-    revoked = revoked_now(lines)
-    if not revoked or not table.num_rows:
-        return table, []
-    mask = revoked_mask(table, revoked)
-    reason = "its source is revoked; see 'ratchet source list'"
-    rejects = core.reject_rows(table.filter(mask), kind, "source.revoked", reason)
-    return table.filter(~mask).combine_chunks(), list(rejects)
 
 
 def _quota(cycle: Cycle, window: Window, rows: pa.Table) -> rules.Quota:
@@ -147,14 +134,16 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
     if not labels.num_rows:
         return []
     workspace, definition = cycle.workspace, cycle.workspace.definition
-    labels, refused = _from_revoked(cycle, window, labels, "label")
-    fresh, conflicting, copies = core.dedupe(labels, _earlier(cycle, LABELS, labels))
+    labels, refused = without_revoked(cycle, window, labels, "label")
+    fresh, conflicting, copies = core.dedupe(labels, earlier(cycle, LABELS, labels))
     evidence = [
         *rules.check_labels(
             fresh,
             definition,
             scores=_champion_scores(cycle, fresh),
-            expected_skill=_expected_skill(cycle),
+            expected_skill=rules.expected_skill(
+                cycle.champion.version if cycle.champion else None, cycle.history, definition.label
+            ),
         ),
         *_repeated(copies),
     ]
@@ -176,57 +165,12 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         bad = fresh.filter(shielded.rejected)
         rejects += core.reject_rows(bad, "label", cause.check, cause.arithmetic)
     if good.num_rows:
-        workspace.tables.append(Append(LABELS, good, _txn(window, "labels")))
-    _quarantine(cycle, window, rejects, {e.check: e for e in evidence}, "labels")
+        workspace.tables.append(Append(LABELS, good, txn(window, "labels")))
+    put_away(cycle, window, rejects, {e.check: e for e in evidence}, "labels")
     if window == cycle.window:
         cycle.labels_in = labels.num_rows + len(refused)
         cycle.labels_quarantined = len(rejects)
     return evidence
-
-
-def _windows(cycle: Cycle, *tables: pa.Table) -> Iterator[Window]:
-    """Every window that something became known in, in order; the cycle's own in any case."""
-    import pyarrow.compute as pc
-
-    found = {cycle.window.index}
-    for table in tables:
-        if table.num_rows:
-            found.update(pc.unique(table[WINDOW]).to_pylist())
-    for index in sorted(found):
-        yield cycle.workspace.calendar.window(index)
-
-
-def _of(table: pa.Table, window: Window) -> pa.Table:
-    import pyarrow.compute as pc
-
-    if not table.num_rows:
-        return table
-    return table.filter(pc.equal(table[WINDOW], window.index)).combine_chunks()
-
-
-def _earlier(cycle: Cycle, name: str, batch: pa.Table) -> pa.Table:
-    """What was accepted before under a key of this batch, but for the batch's own earlier attempt.
-
-    Mostly no key occurs twice, and only the keys of history are read.
-    """
-    import pyarrow.compute as pc
-
-    tables = cycle.workspace.tables
-    keys = tables.read(name, columns=[KEY])
-    if not keys.num_rows or not core.find_keys(keys[KEY], batch[KEY]).any():
-        return batch.slice(0, 0)
-    history = tables.read(name)
-    found = history.filter(core.find_keys(history[KEY], batch[KEY]))
-    own = pc.is_in(_place(found), value_set=_place(batch).combine_chunks())
-    return found.filter(pc.invert(own))
-
-
-def _place(rows: pa.Table) -> pa.ChunkedArray:
-    """Object and row number as one string: where a row came from."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.binary_join_element_wise(rows[OBJECT], pc.cast(rows[ROW], pa.string()), "#")
 
 
 def _columns(cycle: Cycle, rows: pa.Table) -> list[Evidence]:
@@ -269,79 +213,3 @@ def _champion_scores(cycle: Cycle, labels: pa.Table) -> Any:
     out = np.full((labels.num_rows, *scores.shape[1:]), np.nan)
     out[known] = scores
     return out
-
-
-def _expected_skill(cycle: Cycle) -> float | None:
-    """The champion's mean skill on the held-out rows that promoted it and on all held out since.
-
-    The first alone flatters it, because it was chosen there; and where the world drifts, a skill
-    that faded over many windows is no sign that today's labels are wrong.
-    """
-    if cycle.champion is None:
-        return None
-    version, label = cycle.champion.version, cycle.workspace.definition.label
-    classes = max(len(label.classes), 2)
-    seen = [
-        d.candidate if d.champion_before != version else d.champion
-        for d in cycle.history
-        if version in (d.champion_before, d.champion_after)
-    ]
-    skills = [rules.skill_from_metrics(label.objective, metrics, classes) for metrics in seen]
-    known = [skill for skill in skills if skill is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _quarantine(
-    cycle: Cycle,
-    window: Window,
-    rejects: Sequence[core.RowReject],
-    evidence: dict[str, Evidence],
-    what: str,
-) -> None:
-    if not rejects:
-        return
-    lines = core.quarantine_lines(
-        rejects,
-        window=window.index,
-        window_label=cycle.workspace.calendar.label(window),
-        at=datetime.now(UTC),
-        evidence=evidence,
-    )
-    cycle.workspace.tables.append(Append(QUARANTINE, lines, _txn(window, f"quarantine-{what}")))
-
-
-def _count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> None:
-    """Rows that ingest refused count as arrived and quarantined in the window they belong to."""
-    columns = ["entry", "kind", "status", WINDOW, SOURCE]
-    table = cycle.workspace.landing_tables.read(QUARANTINE, columns, span)
-    for line in table.to_pylist():
-        if not line["entry"].startswith(AT_LANDING) or line["status"] != "quarantined":
-            continue
-        if line[WINDOW] != cycle.window.index:
-            continue
-        if line["kind"] == "label":
-            cycle.labels_in += 1
-            cycle.labels_quarantined += 1
-            _add(cycle, "labels", line[SOURCE], 1)
-        else:
-            cycle.rows_in += 1
-            cycle.quarantined += 1
-            _add(cycle, "rows", line[SOURCE], 1)
-
-
-def _count_sources(cycle: Cycle, what: str, table: pa.Table) -> None:
-    """How many rows or labels each source sent, before any of them is judged."""
-    import pyarrow.compute as pc
-
-    if table.num_rows:
-        for one in pc.value_counts(table[SOURCE].combine_chunks()).to_pylist():
-            _add(cycle, what, one["values"], one["counts"])
-
-
-def _add(cycle: Cycle, what: str, source: str | None, count: int) -> None:
-    counts = cycle.sources.setdefault(source or "(unknown)", {"rows": 0, "labels": 0})
-    counts[what] += count
-
-
-def _txn(window: Window, what: str) -> str:
-    return f"validate/{window.index}/{what}"

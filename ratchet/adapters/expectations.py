@@ -12,34 +12,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ratchet.adapters.suite_rules import NAME, Rule, clip, read_rules
 from ratchet.contracts.seams import ExpectationResult
-from ratchet.errors import DefinitionError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVELS = ("row", "batch")
 EXAMPLES, CELL = 3, 40  # values shown of those that fail, and characters of each
-_NAME = "ratchet"
 _ONE_AT_A_TIME = threading.Lock()  # the engine of a data source has one active batch
-# Whatever `mostly` says, these results belong to the arguments and not to what is expected.
-_NOT_EXPECTED = {"column", "column_A", "column_B", "column_list", "ignore_row_if", "batch_id"}
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """One expectation of the suite, checked and built."""
-
-    name: str
-    level: str
-    reason: str
-    columns: tuple[str, ...]
-    expected: str
-    expectation: Any
 
 
 class GreatExpectations:
@@ -60,7 +43,7 @@ class GreatExpectations:
             DefinitionError: no rules, unknown expectation or argument, no level, or a
                 condition given as text.
         """
-        rules = _rules(suite)
+        rules = read_rules(suite)
         frame = frame.reset_index(drop=True)
         present = set(map(str, frame.columns))
         runnable = [r for r in rules if present.issuperset(r.columns)]
@@ -73,7 +56,7 @@ class GreatExpectations:
         ]
 
 
-def _validate(rules: Sequence[_Rule], frame: pd.DataFrame) -> dict[str, Any]:
+def _validate(rules: Sequence[Rule], frame: pd.DataFrame) -> dict[str, Any]:
     """Name of each rule to GX's result, or to the error that stopped all of them."""
     with _ONE_AT_A_TIME:
         try:
@@ -88,7 +71,7 @@ def _validate(rules: Sequence[_Rule], frame: pd.DataFrame) -> dict[str, Any]:
             return {rule.name: error for rule in rules}
 
 
-def _results(batch: Any, rules: Sequence[_Rule], detail: str) -> dict[str, Any]:
+def _results(batch: Any, rules: Sequence[Rule], detail: str) -> dict[str, Any]:
     from great_expectations.core import ExpectationSuite
 
     if not rules:
@@ -103,7 +86,7 @@ def _results(batch: Any, rules: Sequence[_Rule], detail: str) -> dict[str, Any]:
     }
     outcome = batch.validate(suite, result_format=shape)
     # Broken expectations come first in GX's list, so each is found by the name it carries.
-    named = {r.expectation_config.meta[_NAME]: r for r in outcome.results}
+    named = {r.expectation_config.meta[NAME]: r for r in outcome.results}
     return {rule.name: named[rule.name] for rule in rules}
 
 
@@ -133,87 +116,7 @@ def _batches() -> Any:
     return asset.add_batch_definition_whole_dataframe("rows")
 
 
-def _rules(suite: Mapping[str, Any]) -> list[_Rule]:
-    from ratchet.settings import prepare_environment
-
-    prepare_environment()
-    import ratchet.adapters.known_combinations  # noqa: F401  registers the expectation
-
-    listed = suite.get("expectations")
-    if not isinstance(listed, list) or not listed:
-        raise DefinitionError(
-            "suite: expected a list 'expectations' with at least one rule; without a rule there is "
-            "no evidence, and nothing may pass"
-        )
-    names: dict[str, int] = {}
-    return [_rule(entry, position, names) for position, entry in enumerate(listed)]
-
-
-def _rule(entry: Any, position: int, names: dict[str, int]) -> _Rule:
-    where = f"suite: expectation {position + 1}"
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("type"), str):
-        raise DefinitionError(f"{where}: expected an object with 'type' and 'kwargs'")
-    kwargs, meta = dict(entry.get("kwargs") or {}), dict(entry.get("meta") or {})
-    where = f"{where} ({entry['type']})"
-    level = meta.get("level")
-    if level not in LEVELS:
-        raise DefinitionError(f"{where}: meta.level: expected one of {LEVELS}, found {level!r}")
-    if _runs_code(kwargs):
-        raise DefinitionError(
-            f"{where}: a condition given as text would be run as code; write it as an object: "
-            '{"type": "comparison", "column": {"name": ...}, "operator": "IN", "parameter": [...]}'
-        )
-    columns = _columns(kwargs)
-    plain = f"{entry['type'].removeprefix('expect_')}({', '.join(columns)})"
-    names[plain] = names.get(plain, 0) + 1
-    name = plain if names[plain] == 1 else f"{plain}#{names[plain]}"
-    expectation = _build(entry["type"], kwargs, {**meta, _NAME: name}, where)
-    if level == "row":
-        _check_row_level(expectation, kwargs, where)
-    return _Rule(name, level, str(meta.get("reason", "")), columns, _expected(kwargs), expectation)
-
-
-def _runs_code(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a row condition is text: pandas would evaluate it, with names and calls."""
-    condition = kwargs.get("row_condition")
-    return isinstance(condition, str) or "pass_through" in str(condition)
-
-
-def _columns(kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-    named = [kwargs[k] for k in ("column", "column_A", "column_B") if k in kwargs]
-    return tuple(str(c) for c in [*named, *kwargs.get("column_list", ())])
-
-
-def _build(kind: str, kwargs: dict[str, Any], meta: dict[str, Any], where: str) -> Any:
-    from great_expectations.exceptions import GreatExpectationsError
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-    try:
-        return ExpectationConfiguration(type=kind, kwargs=kwargs, meta=meta).to_domain_obj()
-    except GreatExpectationsError as error:
-        raise DefinitionError(f"{where}: {error}; see greatexpectations.io/expectations") from error
-    except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
-        raise DefinitionError(f"{where}: {' '.join(str(error).split())}") from error
-
-
-def _check_row_level(expectation: Any, kwargs: Mapping[str, Any], where: str) -> None:
-    from great_expectations.expectations import expectation as kinds
-
-    per_row = (
-        kinds.ColumnMapExpectation,
-        kinds.ColumnPairMapExpectation,
-        kinds.MulticolumnMapExpectation,
-    )
-    if not isinstance(expectation, per_row):
-        raise DefinitionError(f"{where}: it judges no single row, so meta.level must be 'batch'")
-    if kwargs.get("mostly", 1) != 1:
-        raise DefinitionError(
-            f"{where}: a row-level rule rejects each row that fails it; 'mostly' tolerates some, "
-            "so drop it, or set meta.level to 'batch'"
-        )
-
-
-def _result(rule: _Rule, outcome: Any, frame: pd.DataFrame) -> ExpectationResult:
+def _result(rule: Rule, outcome: Any, frame: pd.DataFrame) -> ExpectationResult:
     if isinstance(outcome, Exception):
         return _broken(rule, f"{type(outcome).__name__}: {outcome}")
     raised = _exception(outcome.exception_info)
@@ -241,7 +144,7 @@ def _exception(info: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _broken(rule: _Rule, message: str) -> ExpectationResult:
+def _broken(rule: Rule, message: str) -> ExpectationResult:
     return ExpectationResult(
         rule.name,
         rule.level,
@@ -249,11 +152,11 @@ def _broken(rule: _Rule, message: str) -> ExpectationResult:
         observed="the check broke",
         expected=rule.expected,
         reason=rule.reason,
-        exception=_clip(message, 300),
+        exception=clip(message, 300),
     )
 
 
-def _column_missing(rule: _Rule, present: set[str]) -> ExpectationResult:
+def _column_missing(rule: Rule, present: set[str]) -> ExpectationResult:
     absent = [c for c in rule.columns if c not in present]
     return ExpectationResult(
         rule.name,
@@ -265,27 +168,11 @@ def _column_missing(rule: _Rule, present: set[str]) -> ExpectationResult:
     )
 
 
-def _expected(kwargs: Mapping[str, Any]) -> str:
-    shown = {k: v for k, v in kwargs.items() if k not in _NOT_EXPECTED and v is not None}
-    condition = shown.pop("row_condition", None)
-    text = ", ".join(f"{k} {_clip(v, 200)}" for k, v in shown.items()) or "holds"
-    return f"{text}, {_condition(condition)}" if condition else text
-
-
-def _condition(condition: Any) -> str:
-    """A row condition as words; the JSON itself where it is more than one comparison."""
-    try:
-        column, value = condition["column"]["name"], condition["parameter"]
-        return f"where {column} {str(condition['operator']).lower()} {_clip(value, 80)}"
-    except (KeyError, TypeError):
-        return f"where {_clip(condition, 120)}"
-
-
 def _observed(
-    rule: _Rule, found: Mapping[str, Any], failed: Sequence[int], frame: pd.DataFrame
+    rule: Rule, found: Mapping[str, Any], failed: Sequence[int], frame: pd.DataFrame
 ) -> str:
     if "observed_value" in found:
-        return _clip(_plain(found["observed_value"]), 200)
+        return clip(_plain(found["observed_value"]), 200)
     if not found:
         return f"none of {len(frame)} rows fails"
     count, rows = int(found.get("unexpected_count") or 0), int(found.get("element_count") or 0)
@@ -294,7 +181,7 @@ def _observed(
         return text
     columns = [c for c in rule.columns if c in frame.columns]
     sample = frame.loc[list(failed[:EXAMPLES]), columns].itertuples(index=False, name=None)
-    shown = "; ".join(", ".join(_clip(_plain(v), CELL) for v in row) for row in sample)
+    shown = "; ".join(", ".join(clip(_plain(v), CELL) for v in row) for row in sample)
     return f"{text}, such as {shown}"
 
 
@@ -309,10 +196,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set):
         return [_plain(v) for v in value]
     return value
-
-
-def _clip(value: Any, limit: int) -> str:
-    """One line of printable text: control and bidi characters escaped, length bounded."""
-    raw = value[: limit + 1] if isinstance(value, str) else str(value)[: limit * 4]
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in raw)
-    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -20,7 +20,7 @@ from ratchet.validate.by_source import Blame, blame
 from ratchet.validate.columns import check_columns, check_unseen
 from ratchet.validate.control import compare
 from ratchet.validate.facts import facts_by_source
-from ratchet.validate.labels import check_labels, skill, skill_from_metrics
+from ratchet.validate.labels import check_labels, expected_skill, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.match import Match, match
 from ratchet.validate.page import checks_page
@@ -54,6 +54,7 @@ __all__ = [
     "checks_page",
     "choose",
     "compare",
+    "expected_skill",
     "facts_by_source",
     "judge_audit",
     "judge_rows",

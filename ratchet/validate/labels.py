@@ -8,7 +8,7 @@ nobody changed, loses nearly all of its skill: then it is the labels that change
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.columns import EVENT, LABEL
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ratchet.contracts.definition import Definition
+    from ratchet.contracts.definition import Definition, Label
+    from ratchet.contracts.lineage import Decision
 
     Floats = NDArray[np.float64]
 
@@ -85,6 +86,30 @@ def skill_from_metrics(
     if objective == "regression" and "r2" in metrics:
         return float(max(metrics["r2"], 0.0) ** 0.5)
     return None
+
+
+def expected_skill(version: int | None, history: Sequence[Decision], label: Label) -> float | None:
+    """A champion's mean skill on the held-out rows that promoted it and on all held out since.
+
+    The first alone flatters it, because it was chosen there; and where the world drifts, a skill
+    that faded over many windows is no sign that today's labels are wrong.
+
+    Args:
+        version: the champion's; None without one.
+        history: every decision so far.
+        label: for the objective and the number of classes.
+    """
+    if version is None:
+        return None
+    classes = max(len(label.classes), 2)
+    seen = [
+        d.candidate if d.champion_before != version else d.champion
+        for d in history
+        if version in (d.champion_before, d.champion_after)
+    ]
+    skills = [skill_from_metrics(label.objective, metrics, classes) for metrics in seen]
+    known = [found for found in skills if found is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _skill(objective: str, y: Floats, scores: Floats) -> tuple[float, Floats]:

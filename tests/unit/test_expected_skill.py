@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from ratchet.contracts.definition import parse
 from ratchet.contracts.lineage import Decision
-from ratchet.contracts.seams import ModelVersion
-from tasks.cycle import Cycle
-from tasks.validate import _expected_skill
-from tests.streams import project
+from ratchet.validate import expected_skill
+from tests.streams import PIPELINE
 
 PLAIN = Decision("tiny", "0", 0, 1000, "tiny/0/x", "x", "held", ("because",))
-
-
-def champion(version: int | None) -> ModelVersion | None:
-    if version is None:
-        return None
-    return ModelVersion("tiny", version, "run", "tiny/0/x", {}, ("champion",))
 
 
 def made(before: int | None, after: int | None, candidate: float | None, judged: float | None):
@@ -48,9 +40,7 @@ def made(before: int | None, after: int | None, candidate: float | None, judged:
     ],
 )
 def test_the_mean_over_all_that_was_held_out_while_it_served(
-    tmp_path: Path, version: int | None, history: list[Decision], expected: float | None
+    version: int | None, history: list[Decision], expected: float | None
 ) -> None:
-    space = project(tmp_path)
-    cycle = Cycle(space, space.calendar.window(9), history=history, champion=champion(version))
-    found = _expected_skill(cycle)
+    found = expected_skill(version, history, parse(PIPELINE).label)
     assert found == (None if expected is None else pytest.approx(expected))

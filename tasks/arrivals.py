@@ -1,0 +1,142 @@
+"""What became known in each window, and where what is refused goes.
+
+>>> for window in windows_of(cycle, rows, labels):                              # doctest: +SKIP
+...     mine, refused = without_revoked(cycle, window, part_of(rows, window), "row")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ratchet import ingest as core
+from ratchet.contracts.columns import KEY, OBJECT, QUARANTINE, REVOCATIONS, ROW, SOURCE, WINDOW
+from ratchet.contracts.evidence import Evidence
+from ratchet.contracts.revocation import revoked_mask, revoked_now
+from ratchet.contracts.seams import Append
+from tasks.cycle import Cycle
+from tasks.ingest import AT_LANDING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ratchet.contracts.clock import Window
+
+
+def windows_of(cycle: Cycle, *tables: pa.Table) -> Iterator[Window]:
+    """Every window that something became known in, in order; the cycle's own in any case."""
+    import pyarrow.compute as pc
+
+    found = {cycle.window.index}
+    for table in tables:
+        if table.num_rows:
+            found.update(pc.unique(table[WINDOW]).to_pylist())
+    for index in sorted(found):
+        yield cycle.workspace.calendar.window(index)
+
+
+def part_of(table: pa.Table, window: Window) -> pa.Table:
+    """The rows that became known in a window."""
+    import pyarrow.compute as pc
+
+    if not table.num_rows:
+        return table
+    return table.filter(pc.equal(table[WINDOW], window.index)).combine_chunks()
+
+
+def earlier(cycle: Cycle, name: str, batch: pa.Table) -> pa.Table:
+    """What was accepted before under a key of this batch, but for the batch's own earlier attempt.
+
+    Mostly no key occurs twice, and only the keys of history are read.
+    """
+    import pyarrow.compute as pc
+
+    tables = cycle.workspace.tables
+    keys = tables.read(name, columns=[KEY])
+    if not keys.num_rows or not core.find_keys(keys[KEY], batch[KEY]).any():
+        return batch.slice(0, 0)
+    history = tables.read(name)
+    found = history.filter(core.find_keys(history[KEY], batch[KEY]))
+    own = pc.is_in(_place(found), value_set=_place(batch).combine_chunks())
+    return found.filter(pc.invert(own))
+
+
+def _place(rows: pa.Table) -> pa.ChunkedArray:
+    """Object and row number as one string: where a row came from."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(rows[OBJECT], pc.cast(rows[ROW], pa.string()), "#")
+
+
+def without_revoked(
+    cycle: Cycle, window: Window, table: pa.Table, kind: core.Kind
+) -> tuple[pa.Table, list[core.RowReject]]:
+    """What revoked sources still send goes to quarantine unread."""
+    lines = cycle.workspace.tables.read(REVOCATIONS, windows=(None, window.index + 1))
+    revoked = revoked_now(lines)
+    if not revoked or not table.num_rows:
+        return table, []
+    mask = revoked_mask(table, revoked)
+    reason = "its source is revoked; see 'ratchet source list'"
+    rejects = core.reject_rows(table.filter(mask), kind, "source.revoked", reason)
+    return table.filter(~mask).combine_chunks(), list(rejects)
+
+
+def put_away(
+    cycle: Cycle,
+    window: Window,
+    rejects: Sequence[core.RowReject],
+    evidence: dict[str, Evidence],
+    what: str,
+) -> None:
+    """Put rejected rows or labels into quarantine, with the evidence they go there with."""
+    if not rejects:
+        return
+    lines = core.quarantine_lines(
+        rejects,
+        window=window.index,
+        window_label=cycle.workspace.calendar.label(window),
+        at=datetime.now(UTC),
+        evidence=evidence,
+    )
+    cycle.workspace.tables.append(Append(QUARANTINE, lines, txn(window, f"quarantine-{what}")))
+
+
+def count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> None:
+    """Rows that ingest refused count as arrived and quarantined in the window they belong to."""
+    columns = ["entry", "kind", "status", WINDOW, SOURCE]
+    table = cycle.workspace.landing_tables.read(QUARANTINE, columns, span)
+    for line in table.to_pylist():
+        if not line["entry"].startswith(AT_LANDING) or line["status"] != "quarantined":
+            continue
+        if line[WINDOW] != cycle.window.index:
+            continue
+        if line["kind"] == "label":
+            cycle.labels_in += 1
+            cycle.labels_quarantined += 1
+            _add(cycle, "labels", line[SOURCE], 1)
+        else:
+            cycle.rows_in += 1
+            cycle.quarantined += 1
+            _add(cycle, "rows", line[SOURCE], 1)
+
+
+def count_sources(cycle: Cycle, what: str, table: pa.Table) -> None:
+    """How many rows or labels each source sent, before any of them is judged."""
+    import pyarrow.compute as pc
+
+    if table.num_rows:
+        for one in pc.value_counts(table[SOURCE].combine_chunks()).to_pylist():
+            _add(cycle, what, one["values"], one["counts"])
+
+
+def _add(cycle: Cycle, what: str, source: str | None, count: int) -> None:
+    counts = cycle.sources.setdefault(source or "(unknown)", {"rows": 0, "labels": 0})
+    counts[what] += count
+
+
+def txn(window: Window, what: str) -> str:
+    """The application transaction of one write of this stage."""
+    return f"validate/{window.index}/{what}"
