@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test fast check bench bench-shield bench-frog bench-probes bench-engine bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-engine bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench: setup  ## one cycle against its physical limit
 
 bench-shield: setup  ## attacks against the shield and its peers, on three streams (half an hour)
 	$(BIN)/python -m benchmarks.shield
+
+bench-shield-cost: setup  ## CPU seconds of the whole shield, on 10 and on 50 windows of history
+	$(BIN)/python -m benchmarks.shield_cost
 
 bench-frog: setup  ## labels that go bad slowly, through the whole loop, with and without the shield (10 minutes)
 	$(BIN)/python -m benchmarks.frog

@@ -120,11 +120,10 @@ def _streams(asked: argparse.Namespace) -> Iterator[Stream]:
 def _windows(stream: Stream, split: str) -> list[int]:
     first, end, _ = SPLIT[split]
     last = len(stream.windows) - 1  # the one after it measures the damage
-    found = list(range(max(FIRST, first), min(end, last)))
-    if not found:  # a short stream: its first half tunes, its second is reported
+    if last <= SPLIT["report"][0]:  # a short stream: its first half tunes, its second is reported
         middle = (FIRST + last) // 2
-        found = list(range(FIRST, middle) if split == "tune" else range(middle, last))
-    return found
+        return list(range(FIRST, middle) if split == "tune" else range(middle, last))
+    return list(range(max(FIRST, first), min(end, last)))
 
 
 def _case(

@@ -25,7 +25,16 @@ from ratchet.contracts.seams import Append
 from ratchet.errors import ObjectError, StorageError
 from tasks import accounts, quarantine
 from tasks.cycle import Cycle
-from tasks.labelled import Batch, gather, labelled, numbers, seed_of, span_of, trusted_rows
+from tasks.labelled import (
+    Batch,
+    by_window,
+    gather,
+    labelled,
+    numbers,
+    seed_of,
+    span_of,
+    trusted_rows,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,12 +211,11 @@ def _all_or_nothing(fresh: pa.Table, evidence: list[Evidence]) -> Judged:
 def _look_back(
     cycle: Cycle, window: Window, batch: Batch, span: tuple[int, int]
 ) -> rules.LookBack | None:
-    batches, controls = [], []
-    for index in range(span[0] - rules.LOOK_BACK + 1, span[0]):
-        rows, labels = labelled(cycle, window, (index, index), None)
-        control = trusted_rows(cycle, window, (index, index))
-        batches.append(rules.Sample(rows, labels))
-        controls.append(rules.Sample(control, numbers(control[LABEL])))
+    before = (span[0] - rules.LOOK_BACK + 1, span[0] - 1)
+    rows, labels = labelled(cycle, window, before, None)
+    control = trusted_rows(cycle, window, before)
+    batches = by_window(cycle, rules.Sample(rows, labels), before)
+    controls = by_window(cycle, rules.Sample(control, numbers(control[LABEL])), before)
     if batch.control is None:
         return None
     return rules.look_back(

@@ -224,11 +224,11 @@ def _copies(pool: Pool) -> Ints:
     out = np.zeros(pool.rows + len(pool.older), dtype=np.int64)
     if not pool.disjoint:
         return out
-    whole = np.ascontiguousarray(
-        np.column_stack([np.nan_to_num(pool.values, nan=-1e300), pool.labels])
-    )
-    as_bytes = whole.view([("row", f"V{whole.dtype.itemsize * whole.shape[1]}")]).ravel()
-    _, inverse, counts = np.unique(as_bytes, return_inverse=True, return_counts=True)
+    # Rows are told apart by one number each, a random sum of their bits: far faster than bytes.
+    bits = np.column_stack([np.nan_to_num(pool.values, nan=-1e300), pool.labels]).view(np.uint64)
+    odd = np.random.default_rng(pool.rows).integers(2**63, size=bits.shape[1], dtype=np.uint64)
+    mixed = ((bits ^ (bits >> np.uint64(29))) * (2 * odd + np.uint64(1))).sum(axis=1)
+    _, inverse, counts = np.unique(mixed, return_inverse=True, return_counts=True)
     out[: pool.rows] = np.minimum(counts[inverse] - 1, 2)
     return out
 

@@ -1,0 +1,137 @@
+"""What the whole shield costs for one week of flights, on 10 and on 50 windows of history.
+
+    make bench-shield-cost
+
+One process, one champion, the same tables that the loop writes: rows and labels of the window are
+judged as a cycle judges them (suite, columns, quotas, comparison, look-back, accounts), then the
+gate's probe is asked about a candidate. History is written unjudged, because only its length
+matters here. CPU seconds of all threads; a first window is judged untimed, so that imports are not
+counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ratchet.settings import Settings, prepare_environment, quiet_logs
+
+if TYPE_CHECKING:
+    from tasks.cycle import Cycle
+    from tasks.workspace import Workspace
+
+WARM = 1  # windows judged before the timed one
+
+
+@contextmanager
+def timed(bill: dict[str, float], name: str) -> Iterator[None]:
+    """Add the CPU seconds of what runs inside."""
+    started = time.process_time()
+    yield
+    bill[name] = bill.get(name, 0.0) + time.process_time() - started
+
+
+def main() -> None:
+    """Measure each length of history and print a table."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--history", type=int, nargs="+", default=[10, 50], help="windows")
+    given = asked.parse_args()
+    prepare_environment()
+    quiet_logs()
+    print(f"{'windows of history':<20}{'rows':>8}  CPU seconds per 10,000 rows")
+    for windows in given.history:
+        with TemporaryDirectory(prefix="ratchet-bench-") as scratch:
+            rows, bill = measure(Path(scratch), windows)
+        shares = {name: 1e4 * seconds / rows for name, seconds in bill.items()}
+        said = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+        print(f"{windows:<20}{rows:>8,}  {sum(shares.values()):.2f}: {said}", flush=True)
+
+
+def measure(scratch: Path, windows: int) -> tuple[int, dict[str, float]]:
+    """Rows of the timed window, and CPU seconds by part of the shield."""
+    from ratchet.contracts.seams import ModelVersion
+    from tasks.cycle import Cycle
+    from tasks.self_train import self_train
+
+    workspace = _workspace(scratch, windows + WARM + 1)
+    _history(workspace, windows)
+    learner = Cycle(workspace, workspace.calendar.window(_first(workspace) + windows - 1))
+    self_train.fn(learner)
+    champion = learner.candidates[learner.chosen or ""]
+    version = ModelVersion("flights", 1, "run", "key", {}, ("champion",))
+    bill: dict[str, float] = {}
+    rows = 0
+    for index in range(windows, windows + WARM + 1):
+        window = workspace.calendar.window(_first(workspace) + index)
+        cycle = Cycle(workspace, window, champion=version, champion_bundle=champion)
+        bill.clear()
+        rows = _judge(cycle, bill)
+    cycle.candidates, cycle.chosen, cycle.cut = learner.candidates, learner.chosen, learner.cut
+    from tasks.gate import _probe
+
+    with timed(bill, "probe"):
+        _probe(cycle)
+    return rows, bill
+
+
+def _judge(cycle: Cycle, bill: dict[str, float]) -> int:
+    """Rows and labels of one window, as a cycle judges them."""
+    from ratchet.contracts.columns import LANDED, LANDED_LABELS
+    from tasks.validate import judge_labels, judge_rows
+
+    workspace, index = cycle.workspace, cycle.window.index
+    rows = workspace.landing_tables.read(LANDED, windows=(index, index + 1))
+    labels = workspace.landing_tables.read(LANDED_LABELS, windows=(index, index + 1))
+    with timed(bill, "rows (suite, columns)"):
+        judge_rows(cycle, cycle.window, rows)
+    with timed(bill, "labels (comparison, look-back)"):
+        judge_labels(cycle, cycle.window, labels)
+    return int(rows.num_rows)
+
+
+def _workspace(scratch: Path, weeks: int) -> Workspace:
+    from ratchet.adapters.nycflights import land
+    from tasks.ingest import take_in
+    from tasks.workspace import open_workspace
+
+    land(scratch / "landing", damage=False, weeks=weeks)
+    flights = open_workspace("flights")
+    source = flights.definition.source.model_copy(update={"landing": str(scratch / "landing")})
+    workspace = replace(
+        flights,
+        definition=flights.definition.model_copy(update={"source": source}),
+        settings=Settings(root=str(scratch / "tables"), state=scratch / "state"),
+    )
+    (scratch / "state").mkdir()
+    take_in(workspace)
+    return workspace
+
+
+def _first(workspace: Workspace) -> int:
+    from ratchet.contracts.columns import LANDED, WINDOW
+
+    found = workspace.landing_tables.read(LANDED, columns=[WINDOW])[WINDOW]
+    return int(min(found.unique().to_pylist()))
+
+
+def _history(workspace: Workspace, windows: int) -> None:
+    """Rows and labels of the first windows as if each had been accepted by a cycle of its own."""
+    from ratchet.contracts.columns import ACCEPTED, LABELS, LANDED, LANDED_LABELS
+    from ratchet.contracts.seams import Append
+
+    first = _first(workspace)
+    for index in range(first, first + windows):
+        for source, target in ((LANDED, ACCEPTED), (LANDED_LABELS, LABELS)):
+            rows = workspace.landing_tables.read(source, windows=(index, index + 1))
+            if rows.num_rows:
+                workspace.tables.append(Append(target, rows, f"validate/{index}/{target}"))
+
+
+if __name__ == "__main__":
+    main()
