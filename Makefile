@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-engine bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-gate bench-engine bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-stack: setup  ## the stack's start-up, idle memory, and what it adds to a 
 
 bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (half an hour)
 	$(BIN)/python -m benchmarks.engine
+
+bench-gate: setup  ## how often a gate promotes what is no better, over a life (5 minutes)
+	$(BIN)/python -m benchmarks.gate
 
 lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt

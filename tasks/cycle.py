@@ -68,6 +68,7 @@ class Cycle:
     report: Report | None = None
     # gate
     gate_evidence: list[Evidence] = field(default_factory=list)
+    ledger: dict[str, Any] = field(default_factory=dict)  # what the gate knows; handed on
     candidate_metrics: dict[str, float] = field(default_factory=dict)
     champion_metrics: dict[str, float] = field(default_factory=dict)
     answer: Answer | None = None  # of the person who was asked

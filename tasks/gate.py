@@ -44,11 +44,26 @@ def gate(cycle: Cycle) -> None:
         holdout_from=cycle.cut.holdout_from,
         champion_trained_before=champion.manifest.lineage.train_before if champion else None,
         slices={name: cycle.holdout[name] for name in definition.gate.slices},
+        comparison=comparison(cycle),
     )
-    cycle.gate_evidence = core.judge(request, definition)
+    cycle.gate_evidence, known = core.judge(request, definition)
+    cycle.ledger["comparison"] = known.as_json()
     cycle.gate_evidence += core.judge_trusted(_on_trusted(cycle), definition)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
         cycle.gate_evidence.append(_probe(cycle))
+
+
+def comparison(cycle: Cycle) -> core.Comparison:
+    """What decisions so far know about candidates against today's champion.
+
+    A champion that no decision put there (an alias moved by hand) ends a comparison like a
+    rollback: the level is used up.
+    """
+    known = core.Comparison.from_json(cycle.ledger.get("comparison", {}))
+    if cycle.history:
+        known = known.against(cycle.history[-1].champion_after, promoted=True)
+    champion = cycle.champion.version if cycle.champion else None
+    return known.against(champion, promoted=False)
 
 
 def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:

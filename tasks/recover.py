@@ -77,6 +77,7 @@ def begin(workspace: Workspace, window: Window, again: str = "") -> Cycle:
     """A cycle with what earlier ones left: their decisions, and the champion, verified."""
     cycle = Cycle(workspace, window, again)
     cycle.history = decisions.done(workspace, decisions.RECENT)
+    cycle.ledger = dict(cycle.history[-1].ledger) if cycle.history else {}
     cycle.champion = workspace.registry.alias(workspace.name, "champion")
     if cycle.champion:
         cycle.champion_bundle = workspace.registry.load(workspace.name, cycle.champion.version)

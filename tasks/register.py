@@ -105,6 +105,7 @@ def conclude(cycle: Cycle) -> Decision:
         champion_after=champion,
         lineage=bundle.manifest.lineage if bundle else None,
         sources=core.largest_sources(cycle.sources),
+        ledger=cycle.ledger,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.lineage import Decision
 from ratchet.errors import ModelError, Refused
+from ratchet.gate import Comparison
 from tasks import decisions, observe
 from tasks.recover import recover
 from tasks.register import CHAMPION, write
@@ -97,7 +98,17 @@ def _decide(
             definition_digest=workspace.digest,
             outcome="promoted",
             reasons=(f"rolled back from version {before} to {after} by {by}: {reason}",),
+            ledger=_ledger(newest, before, after),
         ),
         champion_before=before,
         champion_after=after,
     )
+
+
+def _ledger(newest: Decision, before: int, after: int) -> dict[str, Any]:
+    """The comparison that ends here promoted nobody, so its share of alpha is used up."""
+    kept = dict(newest.ledger)
+    if "comparison" in kept:
+        known = Comparison.from_json(kept["comparison"]).against(before, promoted=True)
+        kept["comparison"] = known.against(after, promoted=False).as_json()
+    return kept

@@ -102,17 +102,19 @@ class Decision:
     champion_after: int | None = None
     lineage: Lineage | None = None
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # to rows and labels in
+    ledger: Mapping[str, Any] = field(default_factory=dict)  # what the gate knows from here on
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_mib: float = 0.0
     run_id: str | None = None
     links: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON-serialisable dict; ``sources``, which the first release did not have, is left out
-        where empty, so that old digests stay what they were."""
+        """A JSON-serialisable dict; what the first release did not have is left out where empty, so
+        that old digests stay what they were."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
-        if not self.sources:
-            del out["sources"]
+        for later in ("sources", "ledger"):
+            if not out[later]:
+                del out[later]
         out["evidence"] = [e.as_json() for e in self.evidence]
         out["lineage"] = self.lineage.as_json() if self.lineage else None
         out["reasons"] = list(self.reasons)

@@ -1,22 +1,25 @@
 """gate: is the candidate better, honestly, everywhere that counts?
 
->>> evidence = judge(request, definition)                                 # doctest: +SKIP
+>>> evidence, known = judge(request, definition)                          # doctest: +SKIP
 >>> worst(e.verdict for e in evidence).lets_through                       # doctest: +SKIP
 False
 
 Promise: a candidate passes only on evidence from rows that neither model has seen, that it is
-better, with a confidence bound; nothing missing, broken or undecided ever passes.
+better, by a test that holds however often it looks; nothing missing, broken or undecided passes.
 """
 
 from ratchet.gate.approval import CHECK as APPROVAL
 from ratchet.gate.approval import Answer, answered, awaiting
-from ratchet.gate.judge import GateInput, judge
+from ratchet.gate.judge import GateInput, Judgement, judge
+from ratchet.gate.sequential import Comparison
 from ratchet.gate.trusted import TrustedInput, judge_trusted
 
 __all__ = [
     "APPROVAL",
     "Answer",
+    "Comparison",
     "GateInput",
+    "Judgement",
     "TrustedInput",
     "answered",
     "awaiting",

@@ -71,6 +71,14 @@ def draw(events: Ints, blocks: int, resamples: int, seed: tuple[int, ...]) -> Bl
     return Blocks(codes, count, drawn.astype(np.float64))
 
 
+def block_means(events: Ints, values: Floats, blocks: int) -> Floats:
+    """Means of ``values``, shape (rows,), in blocks of event time, in order; at most ``blocks``."""
+    import numpy as np
+
+    codes = equal_mass(events, blocks)
+    return np.asarray(np.bincount(codes, values) / np.bincount(codes), dtype=np.float64)
+
+
 def bounds(values: Floats, blocks: Blocks, alpha: float) -> Bounds:
     """Bounds on the mean of ``values``, shape (rows,), by the expanded percentile interval.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import (
     HEADLINE,
-    LOSS_NAME,
     calibration_error,
     clustered_error,
     headline,
@@ -17,7 +16,16 @@ from ratchet.contracts.metrics import (
     row_losses,
     student_quantile,
 )
-from ratchet.gate.bootstrap import FEWEST, Blocks, bounds, draw
+from ratchet.gate.better import (
+    count,
+    disagreement,
+    first_champion,
+    improvement,
+    seen_until,
+    this_window,
+)
+from ratchet.gate.bootstrap import FEWEST, Blocks, draw
+from ratchet.gate.sequential import Comparison
 from ratchet.gate.slices import judge_slices
 
 if TYPE_CHECKING:
@@ -47,6 +55,7 @@ class GateInput:
         overlap: how many keys of the holdout occur among the training rows.
         holdout_from: tick at which the holdout begins.
         champion_trained_before: tick at which the champion's training rows end, or None.
+        comparison: what earlier decisions know about candidates against this champion.
     """
 
     y: NDArray[np.float64]
@@ -59,33 +68,56 @@ class GateInput:
     holdout_from: int
     champion_trained_before: int | None = None
     slices: Mapping[str, Any] = field(default_factory=dict)
+    comparison: Comparison = field(default_factory=Comparison)
 
 
-def judge(request: GateInput, definition: Definition) -> list[Evidence]:
+class Judgement(NamedTuple):
+    """What the gate found, and what it knows from now on about candidates of this comparison."""
+
+    evidence: list[Evidence]
+    comparison: Comparison
+
+
+def judge(request: GateInput, definition: Definition) -> Judgement:
     """Everything that must hold before a candidate may become champion; pass means all let through.
 
     Always: ``gate.evidence`` (enough rows, labels, classes, time) and ``gate.overlap`` (nobody has
-    seen these rows). If those hold: ``gate.improvement``, ``gate.slices``, ``gate.floor`` and
-    ``gate.calibration`` against the champion; without a champion ``gate.first_champion`` stands for
-    the first two, an absolute rule. Scores that are not finite give ``gate.scores`` as ERROR.
+    seen these rows). If those hold: ``gate.improvement`` (the sequential test, which decides) and
+    ``gate.this_window`` (these rows alone: they may stop, never promote), ``gate.slices``,
+    ``gate.floor`` and ``gate.calibration``. Without a champion ``gate.first_champion`` stands for
+    the first three: an absolute rule, because there is nothing that could get worse. Scores that
+    are not finite give ``gate.scores`` as ERROR. Rows that could not be judged are not counted, so
+    a later decision may.
     """
     found = [_evidence(request, definition), _overlap(request)]
     if not found[0].verdict.lets_through:
-        return found
+        return Judgement(found, request.comparison)
     broken = _broken_scores(request, definition)
     if broken:
-        return [*found, broken]
+        return Judgement([*found, broken], request.comparison)
+    import numpy as np
+
     objective, gate = definition.label.objective, definition.gate
     seed = (definition.train.seed, request.holdout_from % 2**63)
     blocks = draw(request.events, gate.blocks, gate.resamples, seed)
     candidate = row_losses(objective, request.y, request.candidate)
+    known = request.comparison
     if request.champion is None:
-        found.append(_first_champion(request, definition, candidate, blocks))
+        constant = np.broadcast_to(np.asarray(request.baseline, float), request.candidate.shape)
+        losses = row_losses(objective, request.y, constant)
+        found.append(first_champion(losses, candidate, blocks, definition))
+        known = replace(known, judged_before=seen_until(known, request.events))
     else:
         champion = row_losses(objective, request.y, request.champion)
-        found.append(_improvement(definition, champion, candidate, blocks))
+        if found[1].verdict.lets_through:
+            noise = disagreement(objective, request.candidate, request.champion)
+            known = count(known, request.events, champion - candidate, noise, definition)
+        fresh = known.windows > request.comparison.windows
+        found.append(improvement(champion, candidate, known, definition, fresh=fresh))
+        found.append(this_window(champion - candidate, blocks, definition))
         found.extend(_slices(request, definition, champion, candidate, blocks))
-    return [*found, _floor(request, definition, blocks), _calibration(request, definition)]
+    found += [_floor(request, definition, blocks), _calibration(request, definition)]
+    return Judgement(found, known)
 
 
 def _evidence(request: GateInput, definition: Definition) -> Evidence:
@@ -149,60 +181,6 @@ def _broken_scores(request: GateInput, definition: Definition) -> Evidence | Non
             text = f"{name}: {bad:,} of {rows:,} losses are not finite, 0 allowed"
             return Evidence("gate.scores", Verdict.ERROR, text, float(bad), 0.0)
     return None
-
-
-def _improvement(
-    definition: Definition, champion: Floats, candidate: Floats, blocks: Blocks
-) -> Evidence:
-    """Paired: the same rows, so what makes a row hard for both cancels out."""
-    least = definition.gate.min_improvement
-    return _compare("gate.improvement", "", least, definition, champion, candidate, blocks)
-
-
-def _first_champion(
-    request: GateInput, definition: Definition, candidate: Floats, blocks: Blocks
-) -> Evidence:
-    """No champion to beat: the candidate must beat the best constant score of its training rows."""
-    import numpy as np
-
-    constant = np.broadcast_to(np.asarray(request.baseline, float), request.candidate.shape)
-    losses = row_losses(definition.label.objective, request.y, constant)
-    why = "no champion yet, so against a constant score: "
-    return _compare("gate.first_champion", why, 0.0, definition, losses, candidate, blocks)
-
-
-def _compare(
-    check: str,
-    why: str,
-    least: float,
-    definition: Definition,
-    before: Floats,
-    after: Floats,
-    blocks: Blocks,
-) -> Evidence:
-    alpha = definition.gate.alpha
-    gain = bounds(before - after, blocks, alpha)
-    if gain.lower > least:
-        verdict, shown = PASS, f"lower bound {gain.lower:.4f} > {least:g}"
-    elif gain.upper < 0:
-        verdict, shown = BLOCK, f"upper bound {gain.upper:.4f} < 0: worse"
-    else:
-        verdict, shown = UNSURE, f"lower bound {gain.lower:.4f} <= {least:g}: cannot tell"
-    numbers = {"before": before.mean(), "after": after.mean(), **gain._asdict()}
-    return Evidence(
-        check,
-        verdict,
-        f"{why}{LOSS_NAME[definition.label.objective]} {before.mean():.4f} -> {after.mean():.4f}, "
-        f"improvement {gain.point:.4f}, {shown}",
-        gain.lower,
-        least,
-        {
-            **{name: round(float(value), 8) for name, value in numbers.items()},
-            "blocks": blocks.count,
-            "resamples": len(blocks.weights),
-            "alpha": alpha,
-        },
-    )
 
 
 def _slices(

@@ -193,8 +193,8 @@ def _gate(inferred: Inferred, held: int) -> Table:
     chance = {"binary": 0.5, "regression": 0.0}  # what a constant score reaches
     floor = chance.get(objective, round(1 / max(k, 1), 4))
     rows: dict[str, tuple[Any, str]] = {
-        "alpha": (0.05, "the risk of promoting a candidate that is no better"),
-        "blocks": (max(8, min(56, held // 20)), "time blocks of the bootstrap"),
+        "alpha": (0.05, "the risk of ever promoting what is no better"),
+        "blocks": (max(8, min(56, held // 20)), "time blocks: rows of one count as one"),
         "min_rows": (max(30, min(1000, held // 3)), "of the holdout; with fewer nothing passes"),
     }
     if inferred.slices:

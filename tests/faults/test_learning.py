@@ -40,7 +40,7 @@ def judged(
         holdout_from=cut.holdout_from,
         champion_trained_before=champion.manifest.lineage.train_before if champion else None,
     )
-    return {e.check: e for e in judge(request, pipeline)}
+    return {e.check: e for e in judge(request, pipeline).evidence}
 
 
 def replaced(rows: pa.Table, column: str, values: object) -> pa.Table:
@@ -193,7 +193,7 @@ def test_fault_20_flipped_labels_do_harm_that_the_gate_sees() -> None:
     labels = labels_of(rows, np.where(flipped, 1 - y, y))
     challenger = candidate(pipeline, prepare(pipeline, rows, labels, 1000)[2], "recent")
     evidence = judged(pipeline, rows, labels, challenger, champion)
-    assert evidence["gate.improvement"].verdict is Verdict.BLOCK
+    assert evidence["gate.this_window"].verdict is Verdict.BLOCK
 
 
 def test_fault_21_rows_on_both_sides_block() -> None:

@@ -231,19 +231,20 @@ def test_rollback_needs_a_former_champion_and_a_reason(tmp_path: Path) -> None:
 
 
 def test_rollback_puts_the_old_one_back_and_the_loop_goes_on(tmp_path: Path) -> None:
-    project(tmp_path, 4)
-    for index in range(4, 8):  # the world turns round, so a new champion must come
-        land_window(tmp_path, index, window_rows(index, slope=-3.0))
+    project(tmp_path, 9)  # more rows, a better candidate: a new champion comes
     made = run(tmp_path)
     assert made[-1].champion_after == 2
+    assert made[-1].ledger["comparison"]["number"] == 1
     space = quick(workspace(tmp_path))
     decision = rollback(space, None, by="Ada", reason="complaints since nine")
     assert (decision.champion_before, decision.champion_after) == (2, 1)
     assert space.registry.alias("tiny", "champion").version == 1
     assert decisions.done(space)[-1].reasons[0].endswith("by Ada: complaints since nine")
-    land_window(tmp_path, 8, window_rows(8, slope=-3.0))
+    land_window(tmp_path, 9)
     (after,) = run(tmp_path)
     assert after.champion_before == 1
+    known = after.ledger["comparison"]
+    assert (known["champion"], known["number"], known["windows"]) == (1, 2, 1)
 
 
 def test_the_page_of_a_decision_is_the_same_when_it_is_written_years_later(tmp_path: Path) -> None:

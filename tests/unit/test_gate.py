@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from ratchet.contracts.definition import Definition
 from ratchet.contracts.evidence import Evidence, Verdict, worst
-from ratchet.gate import GateInput, judge
+from ratchet.gate import Comparison, GateInput, judge
 from ratchet.gate.bootstrap import bounds, draw
+from ratchet.gate.slices import judge_slices
 from tests.learning import definition
 
 PIPELINE = definition(gate='slices = ["kind"]\nslice_min_rows = 50\nslice_margin = 0.1')
@@ -38,6 +39,7 @@ def request(
         holdout_from=800,
         champion_trained_before=700,
         slices={"kind": random.choice(["a", "b", "c"], rows).tolist()},
+        comparison=begun(),
     )
 
 
@@ -45,12 +47,18 @@ def logistic(x: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
+def begun(champion: int = 1, evidence: float = 24.0) -> Comparison:
+    """A comparison that three windows have nearly decided."""
+    capital = (evidence / 4,) * 4
+    return Comparison(champion, 1, capital, 0, windows=3, blocks=168, variance=0.05)
+
+
 def found(request: GateInput, pipeline: Definition = PIPELINE) -> dict[str, Evidence]:
-    return {e.check: e for e in judge(request, pipeline)}
+    return {e.check: e for e in judge(request, pipeline).evidence}
 
 
 def passes(request: GateInput, pipeline: Definition = PIPELINE) -> bool:
-    return worst(e.verdict for e in judge(request, pipeline)).lets_through
+    return worst(e.verdict for e in judge(request, pipeline).evidence).lets_through
 
 
 def test_a_better_candidate_passes_and_the_arithmetic_reads_well() -> None:
@@ -59,14 +67,17 @@ def test_a_better_candidate_passes_and_the_arithmetic_reads_well() -> None:
         "gate.evidence",
         "gate.overlap",
         "gate.improvement",
+        "gate.this_window",
         "gate.slices",
         "gate.floor",
         "gate.calibration",
     ]
     assert {e.verdict for e in evidence.values()} == {Verdict.PASS}
     assert evidence["gate.evidence"].arithmetic == "2,000 rows >= 100, labelled share 1.00 >= 0.50"
-    gain = evidence["gate.improvement"]
-    assert gain.arithmetic.startswith("log loss 0.6")
+    shown = evidence["gate.improvement"]
+    assert shown.arithmetic.startswith("log loss 0.6")
+    assert f"evidence {shown.measured:.3g} >= 32.9 over 4 windows" in shown.arithmetic
+    gain = evidence["gate.this_window"]
     assert f"lower bound {gain.measured:.4f} > 0" in gain.arithmetic
     assert gain.details["lower"] < gain.details["point"] < gain.details["upper"]
     assert "all 3 groups no worse" in evidence["gate.slices"].arithmetic
@@ -77,8 +88,10 @@ def test_a_better_candidate_passes_and_the_arithmetic_reads_well() -> None:
 
 def test_a_worse_candidate_is_blocked() -> None:
     evidence = found(request(skill=0.2, champion=1.0))
-    assert evidence["gate.improvement"].verdict is Verdict.BLOCK
-    assert "< 0: worse" in evidence["gate.improvement"].arithmetic
+    assert evidence["gate.improvement"].verdict is Verdict.INCONCLUSIVE
+    assert (evidence["gate.improvement"].measured or 99) < 24
+    assert evidence["gate.this_window"].verdict is Verdict.BLOCK
+    assert "< 0: worse" in evidence["gate.this_window"].arithmetic
 
 
 @settings(max_examples=25, deadline=None)
@@ -87,7 +100,8 @@ def test_the_champion_itself_never_passes(seed: int, skill: float, rows: int) ->
     equal = request(rows, seed, skill, skill)
     evidence = found(equal)
     assert evidence["gate.improvement"].verdict is Verdict.INCONCLUSIVE
-    assert "lower bound 0.0000 <= 0: cannot tell" in evidence["gate.improvement"].arithmetic
+    assert evidence["gate.this_window"].verdict is Verdict.INCONCLUSIVE
+    assert evidence["gate.this_window"].arithmetic.endswith("these rows do not speak for it")
 
 
 @settings(max_examples=25, deadline=None)
@@ -96,7 +110,7 @@ def test_a_candidate_worse_on_every_block_never_passes(seed: int, rows: int, noi
     good = request(rows, seed)
     assert good.champion is not None
     worse = replace(good, candidate=np.clip(good.champion + noise * (0.5 - good.y), 0.01, 0.99))
-    assert found(worse)["gate.improvement"].verdict is Verdict.BLOCK
+    assert found(worse)["gate.this_window"].verdict is Verdict.BLOCK
     assert not passes(worse)
 
 
@@ -114,7 +128,7 @@ def test_the_order_of_rows_does_not_matter(seed: int, order: int) -> None:
         champion=first.champion[shuffled],
         slices={"kind": pa.chunked_array([pa.array(first.slices["kind"]).take(shuffled)])},
     )
-    for a, b in zip(judge(first, PIPELINE), judge(second, PIPELINE), strict=True):
+    for a, b in zip(judge(first, PIPELINE).evidence, judge(second, PIPELINE).evidence, strict=True):
         assert (a.check, a.verdict, a.arithmetic) == (b.check, b.verdict, b.arithmetic)
         assert a.measured == pytest.approx(b.measured, abs=1e-12)
 
@@ -176,7 +190,7 @@ def test_too_little_evidence_is_inconclusive(change: dict[str, Any], lacks: str)
 def test_an_empty_holdout_is_inconclusive() -> None:
     nothing = np.zeros(0)
     empty = GateInput(nothing, nothing.astype(int), nothing, nothing, 0.5, 0, 0, 800)
-    assert worst(e.verdict for e in judge(empty, PIPELINE)) is Verdict.INCONCLUSIVE
+    assert worst(e.verdict for e in judge(empty, PIPELINE).evidence) is Verdict.INCONCLUSIVE
 
 
 def test_rows_that_a_model_has_seen_block() -> None:
@@ -311,6 +325,48 @@ def test_groups_too_noisy_to_show_anything_are_inconclusive() -> None:
     assert "not shown to be no worse" in evidence.arithmetic
 
 
+SIZES = (1500, 1500, 1000, 1000, 300, 300, 120, 80)  # rows of eight slices
+LOSS, SPREAD, BLOCKED = 0.5, 0.25, 40
+
+
+def sliced(gains: tuple[float, ...], seed: int) -> Evidence:
+    """Slices whose candidates gain these much a row; a slice may be 0.025 worse."""
+    random = np.random.default_rng(seed)
+    kind = np.repeat(np.arange(8), SIZES)
+    order = random.permutation(len(kind))
+    kind = kind[order]
+    gain = np.array(gains)[kind] + SPREAD * random.normal(size=len(kind))
+    blocks = draw(np.sort(random.integers(0, 400, len(kind))), BLOCKED, 300, (seed,))
+    gate = definition(gate="slice_min_rows = 80\nslice_margin = 0.05").gate
+    losses = np.full(len(kind), LOSS)
+    return judge_slices({"kind": [f"k{k}" for k in kind]}, losses, gain, blocks, gate)
+
+
+def share_of(verdict: Verdict, gains: tuple[float, ...], runs: int = 60) -> float:
+    return sum(sliced(gains, seed).verdict is verdict for seed in range(runs)) / runs
+
+
+def test_small_slices_do_not_hold_up_a_candidate_that_is_better_everywhere() -> None:
+    assert share_of(Verdict.PASS, (0.02,) * 8) > 0.85
+    found = sliced((0.02,) * 8, 1)
+    company = {g["slice"]: g["in_company"] for g in found.details["groups"]}
+    assert not company["k0"] and company["k7"]
+
+
+def test_a_large_slice_at_the_margin_passes_in_no_more_than_alpha() -> None:
+    passed = share_of(Verdict.PASS, (-0.025, *(0.02,) * 7), 100)
+    assert passed <= 0.05 + 2 * (0.05 * 0.95 / 100) ** 0.5
+
+
+def test_a_slice_of_middle_size_that_is_harmed_does_not_hide_in_company() -> None:
+    assert share_of(Verdict.PASS, (*(0.02,) * 4, -0.1, *(0.02,) * 3)) < 0.05
+    assert share_of(Verdict.BLOCK, (*(0.02,) * 4, -0.15, *(0.02,) * 3)) > 0.9
+
+
+def test_where_no_slice_gains_company_does_not_help() -> None:
+    assert share_of(Verdict.PASS, (-0.03,) * 8) == 0
+
+
 # --- floor, calibration, first champion, other objectives ----------------------------------------
 
 
@@ -375,7 +431,7 @@ def test_other_objectives_are_judged_alike(objective: str) -> None:
         better[wrong] = worse[wrong] = 1 / 3
         baseline = np.full(3, 1 / 3)
     case = GateInput(
-        y, np.arange(rows), better, worse, baseline, rows, 0, 800, champion_trained_before=700
+        y, np.arange(rows), better, worse, baseline, rows, 0, 800, 700, comparison=begun()
     )
     evidence = found(case, pipeline)
     assert evidence["gate.improvement"].verdict is Verdict.PASS
@@ -383,6 +439,6 @@ def test_other_objectives_are_judged_alike(objective: str) -> None:
     first = found(replace(case, champion=None), pipeline)
     assert first["gate.first_champion"].verdict is Verdict.PASS
     swapped = found(replace(case, candidate=worse, champion=better), pipeline)
-    assert swapped["gate.improvement"].verdict is Verdict.BLOCK
+    assert swapped["gate.this_window"].verdict is Verdict.BLOCK
     name = "squared error" if objective == "regression" else "log loss"
     assert evidence["gate.improvement"].arithmetic.startswith(name)
