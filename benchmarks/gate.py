@@ -24,6 +24,7 @@ from ratchet.gate.sequential import (
     DECAY,
     LEAN_AT_FIRST,
     LEAN_BLOCKS,
+    LEAST_LEAN,
     LONGEST,
     MEMORY,
     MOST_LEAN,
@@ -108,7 +109,7 @@ def evidence(gains: Floats) -> Floats:
         measured = np.divide(covariance, variance, np.zeros(lives), where=variance > 0)
         weight = min(seen, LONGEST)
         rho = (LEAN_BLOCKS * LEAN_AT_FIRST + weight * measured) / (LEAN_BLOCKS + weight)
-        rho = np.clip(rho, 0.0, MOST_LEAN)
+        rho = np.clip(rho, LEAST_LEAN, MOST_LEAN)
         before = np.cumsum(x, axis=1) - x, np.cumsum(x**2, axis=1) - x**2
         scatter = np.maximum(before[1] - before[0] ** 2 / np.maximum(count, 1), 0.0)
         held = min(seen, MEMORY)

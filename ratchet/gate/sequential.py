@@ -55,7 +55,7 @@ CAP = 3.0  # units that one block may gain
 MEMORY = 14  # blocks that an earlier variance counts for
 DECAY = 0.95  # a window: how fast earlier variances are forgotten at least
 LEAN_AT_FIRST, LEAN_BLOCKS = 0.3, 28  # correlation of neighbours, before so many have shown it
-MOST_LEAN, LONGEST = 0.9, 280
+LEAST_LEAN, MOST_LEAN, LONGEST = 0.2, 0.9, 280  # windows have shocks that neighbours hardly show
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Comparison:
         seen = min(self.blocks, LONGEST)
         measured = self.covariance / self.variance if self.variance > 0 else 0.0
         rho = (LEAN_BLOCKS * LEAN_AT_FIRST + seen * measured) / (LEAN_BLOCKS + seen)
-        rho = min(max(rho, 0.0), MOST_LEAN)
+        rho = min(max(rho, LEAST_LEAN), MOST_LEAN)
         return (1 + rho) / (1 - rho)
 
     def level(self, alpha: float) -> float:

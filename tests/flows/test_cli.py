@@ -27,7 +27,7 @@ from ratchet.contracts.lineage import Decision
 from ratchet.settings import settings
 from tasks import windows
 from tests.cli import Terminal, terminal
-from tests.streams import land_window, project, quick, window_rows, workspace
+from tests.streams import PIPELINE, land_window, project, quick, window_rows, workspace
 
 ASKED = ("window", "rows_in", "accepted", "quarantined", "drift", "candidate", "champion")
 ASKED += ("outcome", "reasons", "seconds")
@@ -37,7 +37,7 @@ ASKED += ("outcome", "reasons", "seconds")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that has run: a blocked batch, a blocked row, two champions."""
     home = tmp_path_factory.mktemp("lived") / "home"
-    project(home, 7)
+    project(home, 7, PIPELINE.replace("[gate]", "[gate]\nalpha = 0.4"))  # two champions soon
     shifted = window_rows(4)
     place = shifted.column_names.index("z")
     land_window(home, 4, shifted.set_column(place, "z", pc.add(shifted["z"], 5.0)))

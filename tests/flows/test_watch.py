@@ -27,7 +27,7 @@ def verdicts(found):
 
 def promoted_twice(home: Path, pipeline: str = PIPELINE):
     """A stream whose champion has one before it."""
-    space = quick(project(home, 8, pipeline))
+    space = quick(project(home, 8, pipeline.replace("[gate]", "[gate]\nalpha = 0.4")))
     made = run(space)
     champions = [d for d in made if d.outcome == "promoted"]
     assert len(champions) >= 2, [d.outcome for d in made]
