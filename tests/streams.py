@@ -181,9 +181,14 @@ def workspace(home: Path, replay: str | None = None, **settings: Any) -> Workspa
 
 
 def local_registry(space: Workspace) -> Workspace:
-    """The same workspace on the directory registry instead of MLflow: starts in no time."""
+    """The same workspace on the directory registry instead of MLflow: starts in no time.
+
+    A replay has one of its own already.
+    """
     from ratchet.adapters.local_registry import LocalRegistry
 
+    if space.replay is not None:
+        return space
     space.__dict__["registry"] = LocalRegistry(space.settings.state / "registry")
     return space
 

@@ -248,9 +248,7 @@ def test_rollback_puts_the_old_one_back_and_the_loop_goes_on(tmp_path: Path) -> 
 
 
 def test_the_page_of_a_decision_is_the_same_when_it_is_written_years_later(tmp_path: Path) -> None:
-    project(tmp_path, 4)
-    for index in range(4, 9):
-        land_window(tmp_path, index, window_rows(index, slope=-3.0))
+    project(tmp_path, 9)
     made = run(tmp_path)
     space = quick(workspace(tmp_path))
     rollback(space, None, by="Ada", reason="complaints since nine")
