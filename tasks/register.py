@@ -51,6 +51,8 @@ def register(cycle: Cycle) -> None:
     decision = replace(decision, seconds=so_far, peak_mib=peak_mib())
     decision, page = _draw(cycle, decision)
     _log(cycle, decision, page)
+    at = decision.as_of // 1000 if cycle.workspace.calendar.clock.kind == "timestamp" else 0
+    registry.chart(decision.pipeline, cycle.window.index, at, core.curve_metrics(decision))
     if version is not None:
         write(cycle.workspace.tables, decision, "intent")
         cycle.workspace.lease.check()

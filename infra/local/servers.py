@@ -139,6 +139,7 @@ def _prefect(place: StackSettings, home: Path, secrets: Secrets) -> Member:
                 "asyncpg", place.postgres_port, "prefect", secrets.postgres_prefect, "prefect"
             ),
             "PREFECT_SERVER_API_AUTH_STRING": f"ratchet:{secrets.prefect}",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             # In memory, the default, a restart forgets who holds a slot: a dead run would keep it.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
                 "prefect.server.concurrency.lease_storage.filesystem"

@@ -29,7 +29,7 @@ from ratchet.adapters.bundle_files import (
     write_bundle_files,
 )
 from ratchet.contracts.bundle import Bundle, sha256, unpack
-from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG, ModelVersion
+from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG, ModelVersion, curves_key
 from ratchet.errors import ModelError, NotFound, StorageError, Tampered
 
 
@@ -77,6 +77,17 @@ class LocalRegistry:
         self._change(run_id, record)
         for name, content in (artifacts or {}).items():
             _replace(inside(self._artifacts(run_id), name), content)
+
+    def chart(self, pipeline: str, step: int, at: int, metrics: Mapping[str, float]) -> None:
+        """Add one window to the curves of the run ``<pipeline> over windows``; see the seam.
+
+        Raises:
+            StorageError: disk full or read-only.
+        """
+        del at  # a step names its point
+        run_id = self.open_run(pipeline, curves_key(pipeline), f"{pipeline} over windows")
+        self.log(run_id, step=step, metrics=metrics)
+        self.close_run(run_id)
 
     def close_run(self, run_id: str, ok: bool = True) -> None:
         """Mark the run finished or failed.

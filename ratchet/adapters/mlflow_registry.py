@@ -125,6 +125,14 @@ class MlflowRegistry:
         if datasets:
             self._runs.datasets(run_id, datasets)
 
+    def chart(self, pipeline: str, step: int, at: int, metrics: Mapping[str, float]) -> None:
+        """Add one window to the curves of the run ``<pipeline> over windows``; see the seam.
+
+        Raises:
+            StorageError: MLflow is locked or down.
+        """
+        self._runs.chart(pipeline, step, at, metrics)
+
     def close_run(self, run_id: str, ok: bool = True) -> None:
         """Mark the run finished or failed."""
         self._runs.close(run_id, "FINISHED" if ok else "FAILED")

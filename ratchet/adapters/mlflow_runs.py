@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from ratchet.adapters.bundle_files import inside
 from ratchet.adapters.mlflow_calls import Calls
 from ratchet.adapters.mlflow_store import Store, local_path
-from ratchet.contracts.seams import CYCLE_KEY_TAG
+from ratchet.contracts.seams import CYCLE_KEY_TAG, curves_key
 from ratchet.errors import NotFound, Refused
 
 BATCH = 100  # MLflow's cap of parameters and of tags in one call
@@ -28,6 +28,7 @@ class Runs:
 
     def __init__(self, client: Any, calls: Calls, store: Store, ui_url: str | None) -> None:
         self._client, self._calls, self._store, self._ui_url = client, calls, store, ui_url
+        self._curves: dict[str, str] = {}  # pipeline to the run that holds its curves
 
     def open(self, pipeline: str, cycle_key: str, name: str) -> str:
         """The id of the cycle's run; see ``Registry.open_run``."""
@@ -54,6 +55,17 @@ class Runs:
             lambda: self._client.create_run(experiment, tags=tags, run_name=name),
         )
         return str(made.info.run_id)
+
+    def chart(self, pipeline: str, step: int, at: int, metrics: Mapping[str, float]) -> None:
+        """One point of each curve; MLflow keeps equal points (key, time, step, value) once."""
+        from mlflow.entities import Metric
+
+        if pipeline not in self._curves:
+            run_id = self.open(pipeline, curves_key(pipeline), f"{pipeline} over windows")
+            self.close(run_id, "FINISHED")
+            self._curves[pipeline] = run_id
+        points = [Metric(key, float(value), at, step) for key, value in metrics.items()]
+        self._batches(self._curves[pipeline], points, [], [])
 
     def close(self, run_id: str, status: str) -> None:
         """End the run with this status, unless it already has it."""

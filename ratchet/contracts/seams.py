@@ -206,6 +206,11 @@ class SourceOfRecord(Protocol):
         """
 
 
+def curves_key(pipeline: str) -> str:
+    """The key of the run that holds a pipeline's curves, in place of a cycle's."""
+    return f"{pipeline}/over-windows"
+
+
 CYCLE_KEY_TAG = "ratchet.cycle_key"  # on runs and versions: the cycle that made them
 DIGEST_TAG = "ratchet.bundle_digest"  # on versions: what `Registry.load` checks the bytes against
 
@@ -242,6 +247,18 @@ class Registry(Protocol):
     ) -> None:
         """Record on a run. Keys of ``artifacts`` are paths; ``datasets`` are
         (name, digest, source uri, context). Repeating it changes nothing."""
+
+    def chart(self, pipeline: str, step: int, at: int, metrics: Mapping[str, float]) -> None:
+        """Add one window to the pipeline's curves, so that a person sees each metric over windows.
+
+        Args:
+            pipeline: its name.
+            step: index of the window.
+            at: milliseconds since 1970 of the point; the same for each repetition.
+            metrics: name to finite value.
+
+        Adding the same point again changes nothing.
+        """
 
     def close_run(self, run_id: str, ok: bool = True) -> None:
         """Mark the run finished or failed."""

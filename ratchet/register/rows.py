@@ -183,6 +183,14 @@ def run_metrics(decision: Decision) -> dict[str, float]:
     return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
 
 
+def curve_metrics(decision: Decision) -> dict[str, float]:
+    """What is drawn over windows: the same numbers whenever the same cycle is run again."""
+    volatile = ("seconds/", "memory/")
+    found = {k: v for k, v in run_metrics(decision).items() if not k.startswith(volatile)}
+    served = decision.champion_after
+    return found if served is None else {**found, "champion/version": float(served)}
+
+
 def _facts(lineage: Lineage) -> dict[str, str]:
     facts = {
         "window": lineage.window,

@@ -13,7 +13,7 @@ import pytest
 from ratchet.adapters.local_registry import LocalRegistry
 from ratchet.adapters.mlflow_registry import MlflowRegistry
 from ratchet.contracts.bundle import predict
-from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG, Registry
+from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG, Registry, curves_key
 from ratchet.errors import ModelError, NotFound, Refused, StorageError, Tampered
 from tests import small_bundle
 from tests.mlflow_database import fresh_mlflow
@@ -114,6 +114,21 @@ def metric(registry: Registry, run: str, step: int) -> float:
         return content["metrics"]["candidate/auc"][str(step)]
     history = registry.client.get_metric_history(run, "candidate/auc")
     return [m.value for m in history if m.step == step][-1]
+
+
+def test_a_point_of_a_curve_is_there_once_and_each_window_has_its_own(registry):
+    for step, loss in ((4, 0.5), (4, 0.5), (5, 0.25)):
+        again(registry).chart("flights", step, 1000 * step, {"candidate/loss": loss})
+    other = registry.open_run("flights", KEY, "a cycle")
+    found = registry.open_run("flights", curves_key("flights"), "any")
+    assert found != other
+    if isinstance(registry, LocalRegistry):
+        run = json.loads((registry.directory / "runs" / found / "run.json").read_text())
+        assert run["metrics"]["candidate/loss"] == {"4": 0.5, "5": 0.25}
+        return
+    history = registry.client.get_metric_history(found, "candidate/loss")
+    assert [(m.step, m.value, m.timestamp) for m in history] == [(4, 0.5, 4000), (5, 0.25, 5000)]
+    assert registry.client.get_run(found).info.run_name == "flights over windows"
 
 
 def test_a_changed_parameter_does_not_wedge_the_cycle(registry):
