@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-gate bench-engine bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-gate bench-engine bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,12 @@ down: setup  ## stop them; data stay
 status: setup  ## what of them runs
 	@$(BIN)/python -m infra.local status
 
-test: setup  ## run every test, with coverage of ratchet/
+browser:  ## Debian's Chromium, for the tests that open the operator's pages (as root; else it says what to install)
+	@command -v chromium >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "No Chromium: the tests that open pages are skipped. Install it: sudo apt-get install chromium"
+
+test: setup browser  ## run every test, with coverage of ratchet/
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 fast: setup  ## run the tests that take seconds
