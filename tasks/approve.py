@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ratchet import gate as core
 from ratchet.contracts.evidence import worst
-from ratchet.contracts.lineage import Decision
+from ratchet.contracts.lineage import Decision, digest_of
 from ratchet.errors import NotFound, Refused
 from ratchet.register import describe
 from tasks import decisions, show
@@ -104,7 +104,7 @@ def ask(workspace: Workspace, decision: Decision) -> tuple[bool, str, str] | Non
             wait_for_input=page,
             timeout=int(workspace.definition.gate.approval_hours * 3600),
             poll_interval=POLL_SECONDS,
-            key=decision.cycle_key,
+            key=digest_of([decision.cycle_key])[:16],  # Prefect allows no slash in it
         )
     except FlowPauseTimeout:
         return None
