@@ -72,6 +72,7 @@ def answered_cycle(workspace: Workspace, asked: Decision, answer: core.Answer) -
     before = asked.cycle_key.removeprefix(workspace.key(window)).strip("/")
     cycle = begin(workspace, window, again="/".join(p for p in (before, AGAIN) if p))
     cycle.history = [d for d in cycle.history if d.cycle_key != asked.cycle_key]
+    cycle.ledger = dict(cycle.history[-1].ledger) if cycle.history else {}
     cycle.rows_in = asked.rows_in
     made_anew = ("gate.", "register.", STOOD_IN)
     cycle.data_evidence = [e for e in asked.evidence if not e.check.startswith(made_anew)]

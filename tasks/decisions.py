@@ -63,7 +63,19 @@ def before(workspace: Workspace, decision: Decision) -> list[Decision]:
 
 
 def find(workspace: Workspace, what: str) -> Decision:
-    """The decision about a window (its name, or any time in it) or about a model version.
+    """The newest decision about a window (its name, or any time in it) or about a model version.
+
+    Raises:
+        NotFound: as :func:`about`.
+    """
+    return about(workspace, what)[-1]
+
+
+def about(workspace: Workspace, what: str) -> list[Decision]:
+    """Every decision about a window, oldest first, or the one that made a version champion.
+
+    A window has more than one where trusted rows stood in for blocked labels, a person answered, a
+    source was revoked, or a champion was put back.
 
     Raises:
         NotFound: neither a decided window nor a version; the message says what there is.
@@ -73,10 +85,10 @@ def find(workspace: Workspace, what: str) -> Decision:
     promoted = [d for d in by_version if d.champion_before != d.champion_after]
     named = [d for d in decisions if d.window == what]
     if found := named or promoted or by_version:
-        return found[-1] if named else found[0]
+        return found if named else found[:1]
     inside = [d for d in decisions if d.window_index == _index(workspace, what)]
     if inside:
-        return inside[-1]
+        return inside
     newest = decisions[-1].window if decisions else "none"
     raise NotFound(
         f"{what!r}: neither a decided window nor a version of {workspace.name}; "

@@ -109,10 +109,11 @@ def explain(
     from tasks.workspace import open_workspace
 
     workspace = open_workspace(only_pipeline(pipeline), replay)
-    decision = decisions.find(workspace, what)
+    found = decisions.about(workspace, what)
     if html is not None:
         from ratchet.register import decision_page
 
+        decision = found[0]  # the window's own cycle: what arrived and what was blocked
         page = decision_page(decision, decisions.before(workspace, decision), beside=False)
         kind = f"-decision-{replay}" if replay else "-decision"
         _write_page(workspace, decision, kind, html, page.encode())
@@ -120,12 +121,14 @@ def explain(
     if as_json:
         from ratchet.cli.screen import json_line
 
-        click.echo(json_line(decision))
+        for decision in found:
+            click.echo(json_line(decision))
         return
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console().print(Markdown(describe(decision)))
+    for decision in found:
+        Console().print(Markdown(describe(decision)))
 
 
 def _no_report(decision: Decision) -> str:
