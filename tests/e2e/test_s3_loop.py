@@ -87,13 +87,14 @@ def what_matters(decision: Decision) -> dict[str, Any]:
     """All that must not depend on where the bytes are kept.
 
     The address of the landing zone is part of the definition, so its digest is left out, and with
-    it what is derived from it.
+    it what is derived from it; a sender without a folder of its own is named after the zone.
     """
     lineage = decision.lineage.as_json() if decision.lineage else {}
     found = decision.as_json() | {"lineage": lineage}
     for name in ("cycle_key", "definition_digest", "seconds", "peak_mib", "run_id", "links"):
         found.pop(name)
     lineage.pop("definition_digest", None)
+    found["sources"] = list(found.get("sources", {}).values())
     return found
 
 
