@@ -70,6 +70,7 @@ def backfill(
         raise click.UsageError("--name names a replay: add --replay")
     replay = None if retraining else name or "default"
     if remote:
+        quiet_logs()
         from ratchet.cli.remote import run_remote
 
         asked = {"start": start, "end": end, "replay": replay, "dry_run": dry_run}
