@@ -125,7 +125,9 @@ class Stack:
 
 def _free_span(count: int) -> int:
     """The first of ``count`` free ports in a row."""
-    for first in range(20000 + os.getpid() % 5000, 60000, count):
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    start = 20000 + 6000 * (worker % 2)  # two workers at once must not find the same ones
+    for first in range(start + os.getpid() % 1000, start + 6000 - count, count):
         sockets = [socket.socket() for _ in range(count)]
         try:
             for i, each in enumerate(sockets):
