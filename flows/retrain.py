@@ -207,13 +207,13 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
             pipeline counts. Left out: all that is due.
     """
     workspace = open_workspace(pipeline)
-    if window:
-        chosen = [windows.named(workspace, window)]
-    else:
-        chosen = windows.undecided(workspace, None, None) or [windows.newest(workspace)]
-    made = list(run_windows(workspace, chosen))
-    if said := ask(workspace, made[-1]):
+    named = [windows.named(workspace, window)] if window else []
+    due = named or windows.undecided(workspace, None, None)
+    made = list(run_windows(workspace, due or [windows.newest(workspace)]))  # recovers, at least
+    if not due:
+        made = []
+    if said := ask(workspace, decisions.done(workspace, 1)[-1]):
         approve, by, reason = said
-        made.append(settle(workspace, made[-1].window, approve=approve, by=by, reason=reason))
+        made.append(settle(workspace, None, approve=approve, by=by, reason=reason))
         announce(made[-1])
     return ended(workspace, made)

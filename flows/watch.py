@@ -13,7 +13,7 @@ from prefect.states import Completed
 from flows.forms import Pipeline
 from ratchet.contracts.evidence import Verdict
 from ratchet.watch import state
-from tasks import observe, show
+from tasks import notify, observe, show
 from tasks import watch as stage
 from tasks.progress import announce
 from tasks.workspace import open_workspace
@@ -43,6 +43,7 @@ def watch(pipeline: Pipeline) -> State[dict[str, int]]:
     back = stage.act(workspace, found)
     if back:
         announce(back)
+    notify.tell(workspace)
     loud = [e.arithmetic for e in found if e.verdict not in QUIET]
     said = "; ".join([*(back.reasons if back else ()), *loud]) or "all is well"
     show.entitle(f"{pipeline} watch", sorted({e.check for e in found if e.verdict not in QUIET}))

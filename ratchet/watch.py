@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ratchet.contracts.lineage import Decision
+
     Floats = NDArray[np.float64]
 
 FEWEST = 300  # rows; with fewer nothing is said
@@ -31,6 +33,18 @@ def state(found: Sequence[Evidence]) -> Literal["Completed", "Degraded", "Blocke
     if Verdict.BLOCK in verdicts:
         return "Blocked"
     return "Degraded" if verdicts & {Verdict.ERROR, Verdict.WARN} or not found else "Completed"
+
+
+def promotion(made: Sequence[Decision], serves: int) -> Decision | None:
+    """The newest move that made this version champion; None where no decision did."""
+    moves = [d for d in made if d.champion_after == serves and d.champion_before != serves]
+    return moves[-1] if moves else None
+
+
+def predecessor(made: Sequence[Decision], serves: int) -> int | None:
+    """The champion that a rollback would put back; after a rollback there is none to go to."""
+    move = promotion(made, serves)
+    return None if move is None or move.is_rollback else move.champion_before
 
 
 def serving(recorded: int | None, found: int | None) -> Evidence:

@@ -38,12 +38,6 @@ def have_the_last_word(cycle: Cycle) -> None:
     cycle.gate_evidence.append(core.answered(cycle.answer, digest))
 
 
-def awaits(decision: Decision) -> bool:
-    """Whether a person could promote this decision's candidate."""
-    asked = any(e.check == core.APPROVAL and not e.verdict.lets_through for e in decision.evidence)
-    return asked and decision.outcome == "held" and decision.lineage is not None
-
-
 def open_question(workspace: Workspace, what: str | None) -> Decision:
     """The decision that waits for a person: about this window, or the newest one.
 
@@ -55,7 +49,7 @@ def open_question(workspace: Workspace, what: str | None) -> Decision:
     if not made:
         raise NotFound(f"{workspace.name}: no window is decided yet")
     asked = decisions.find(workspace, what) if what else made[-1]
-    if not awaits(asked):
+    if not asked.awaits_approval:
         raise NotFound(f"{workspace.name}: window {asked.window} does not wait for a person")
     if asked.cycle_key != made[-1].cycle_key:
         newest = made[-1]
@@ -86,7 +80,7 @@ def ask(workspace: Workspace, decision: Decision) -> tuple[bool, str, str] | Non
     None where no form can be shown (no Prefect server), or nobody answered in time: the question
     stays open for ``ratchet approve``.
     """
-    if not awaits(decision) or not show.on_a_server():
+    if not decision.awaits_approval or not show.on_a_server():
         return None
     from prefect.exceptions import FlowPauseTimeout
     from prefect.flow_runs import pause_flow_run
@@ -103,10 +97,17 @@ def ask(workspace: Workspace, decision: Decision) -> tuple[bool, str, str] | Non
     try:
         said = pause_flow_run(
             wait_for_input=page,
-            timeout=int(workspace.definition.gate.approval_hours * 3600),
+            timeout=_patience(workspace),
             poll_interval=POLL_SECONDS,
             key=digest_of([decision.cycle_key])[:16],  # Prefect allows no slash in it
         )
     except FlowPauseTimeout:
         return None
     return said.approve, said.by, said.reason
+
+
+def _patience(workspace: Workspace) -> int:
+    """Seconds: no longer than a window, because the next one must not wait for a form."""
+    calendar, hours = workspace.calendar, workspace.definition.gate.approval_hours
+    longest = calendar.length / 1e6 if calendar.clock.kind == "timestamp" else float("inf")
+    return int(min(hours * 3600, longest))

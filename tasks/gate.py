@@ -54,16 +54,10 @@ def gate(cycle: Cycle) -> None:
 
 
 def comparison(cycle: Cycle) -> core.Comparison:
-    """What decisions so far know about candidates against today's champion.
-
-    A champion that no decision put there (an alias moved by hand) ends a comparison like a
-    rollback: the level is used up.
-    """
-    known = core.Comparison.from_json(cycle.ledger.get("comparison", {}))
-    if cycle.history:
-        known = known.against(cycle.history[-1].champion_after, promoted=True)
-    champion = cycle.champion.version if cycle.champion else None
-    return known.against(champion, promoted=False)
+    """What decisions so far know about candidates against today's champion."""
+    serves = cycle.champion.version if cycle.champion else None
+    decided = cycle.history[-1].champion_after if cycle.history else None
+    return core.Comparison.resumed(cycle.ledger.get("comparison", {}), decided, serves)
 
 
 def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:

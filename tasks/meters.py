@@ -29,9 +29,9 @@ from ratchet.contracts.columns import (
 )
 from ratchet.contracts.definition import check_name, load
 from ratchet.contracts.readings import Readings
+from ratchet.ingest import complete
 from ratchet.logs import about
 from ratchet.register import decisions_from
-from tasks.backlog import complete
 
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
@@ -111,7 +111,7 @@ class Source:
 
     def _landed(self) -> Readings:
         rows, labels = self.tables.windows(LANDED), self.tables.windows(LANDED_LABELS)
-        over = complete(self.definition, rows)
+        over = complete(self.definition, rows, time.time_ns() // 1000)
         undecided = sum(self.decided is None or w.index > self.decided for w in over)
         return {
             "ratchet_undecided_windows": {(self.definition.name,): float(undecided)},

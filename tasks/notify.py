@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ratchet.adapters.notify import open_notifiers
 from ratchet.contracts.columns import (
     DECISIONS,
+    INCIDENTS,
     NOTIFICATIONS,
     REVOCATIONS,
     WINDOW,
@@ -33,6 +34,7 @@ from ratchet.contracts.notice import (
     of_decision,
     of_failure,
     of_revocation,
+    of_watch,
 )
 from ratchet.contracts.seams import Append, Notifier
 from ratchet.errors import NotFound, NotifyError, Refused
@@ -110,12 +112,15 @@ def _news(workspace: Workspace) -> Iterator[tuple[Notice, int]]:
         champion = decision.champion_after
         if row["at"] >= since and event_of(decision) in wanted:
             yield of_decision(decision, row["at"]), row[WINDOW]
-    if "revoked" not in wanted:
-        return
-    for row in workspace.tables.read(REVOCATIONS).to_pylist():
-        if row["status"] == "revoked" and row["at"] >= since:
-            label = workspace.calendar.label(workspace.calendar.window(last))
-            yield of_revocation(workspace.name, row, champion, label), row[WINDOW]
+    label = workspace.calendar.label(workspace.calendar.window(last))
+    if "revoked" in wanted:
+        for row in workspace.tables.read(REVOCATIONS).to_pylist():
+            if row["status"] == "revoked" and row["at"] >= since:
+                yield of_revocation(workspace.name, row, champion, label), row[WINDOW]
+    if "watch" in wanted:
+        for row in workspace.tables.read(INCIDENTS, windows=(last - BACK, None)).to_pylist():
+            if row["kind"].startswith("watch.") and row["at"] >= since:
+                yield of_watch(workspace.name, row, champion, label), row[WINDOW]
 
 
 def _deliver(

@@ -109,6 +109,5 @@ def _ledger(newest: Decision, before: int, after: int) -> dict[str, Any]:
     """The comparison that ends here promoted nobody, so its share of alpha is used up."""
     kept = dict(newest.ledger)
     if "comparison" in kept:
-        known = Comparison.from_json(kept["comparison"]).against(before, promoted=True)
-        kept["comparison"] = known.against(after, promoted=False).as_json()
+        kept["comparison"] = Comparison.resumed(kept["comparison"], before, after).as_json()
     return kept

@@ -6,12 +6,14 @@ than the one before it goes back where the pipeline says so.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from ratchet import ingest
 from ratchet import register as records
 from ratchet import watch as core
 from ratchet.contracts.bundle import predict
@@ -22,14 +24,12 @@ from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.seams import Append
 from ratchet.errors import LeaseHeld, ModelError, NotFound
 from tasks import decisions, windows
-from tasks.backlog import complete
 from tasks.cycle import Cycle
 from tasks.labelled import labelled
 from tasks.recover import recover
 from tasks.rollback import prove, put_back
 
 if TYPE_CHECKING:
-    from ratchet.contracts.clock import Window
     from tasks.workspace import Workspace
 
 BY = "watch"
@@ -42,7 +42,7 @@ def watch(workspace: Workspace) -> list[Evidence]:
     Raises:
         NotFound: no window is decided yet.
     """
-    made = decisions.done(workspace, decisions.RECENT)
+    made = decisions.done(workspace)  # all: a champion may have served for years
     if not made:
         raise NotFound(f"{workspace.name}: no window is decided yet, so nothing serves")
     champion = workspace.registry.alias(workspace.name, "champion")
@@ -69,19 +69,8 @@ def act(workspace: Workspace, found: list[Evidence]) -> Decision | None:
 
 
 def _roles(made: list[Decision], serves: int) -> list[tuple[str, int]]:
-    before = _before(made, serves)
+    before = core.predecessor(made, serves)
     return [("champion", serves), *([("the one before,", before)] if before else [])]
-
-
-def _promotion(made: list[Decision], serves: int) -> Decision | None:
-    moves = [d for d in made if d.champion_after == serves and d.champion_before != serves]
-    return moves[-1] if moves else None
-
-
-def _before(made: list[Decision], serves: int) -> int | None:
-    """The champion that a rollback would put back; after a rollback there is none to go to."""
-    move = _promotion(made, serves)
-    return None if move is None or move.is_rollback else move.champion_before
 
 
 def _loads(workspace: Workspace, role: str, version: int) -> Evidence:
@@ -97,7 +86,8 @@ def _skill(workspace: Workspace, made: list[Decision], serves: int) -> Evidence:
     import numpy as np
     import pyarrow as pa
 
-    move, before, newest = _promotion(made, serves), _before(made, serves), made[-1].window_index
+    move, before = core.promotion(made, serves), core.predecessor(made, serves)
+    newest = made[-1].window_index
     if move is None or before is None:
         return Evidence(core.SKILL, Verdict.PASS, "no champion before it to compare with")
     span = (move.window_index + 1, newest)
@@ -132,12 +122,11 @@ def _backlog(workspace: Workspace) -> Evidence:
     except LeaseHeld:
         busy = True  # a cycle is under way
     last = decisions.last_decided(workspace)
-    waiting = [w for w in _complete(workspace) if last is None or w.index > last]
+    over = ingest.complete(
+        workspace.definition, workspace.landing_tables.windows(LANDED), time.time_ns() // 1000
+    )
+    waiting = [w for w in over if last is None or w.index > last]
     return core.backlog(len(waiting), busy)
-
-
-def _complete(workspace: Workspace) -> list[Window]:
-    return complete(workspace.definition, workspace.landing_tables.windows(LANDED))
 
 
 def _labels(workspace: Workspace) -> Evidence:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ratchet import ingest as core
 from ratchet.contracts.clock import Window
 from ratchet.contracts.columns import LANDED
 from ratchet.errors import NotFound, Refused
-from tasks.backlog import complete
 from tasks.decisions import decided_keys, last_decided
 from tasks.ingest import take_in
 
@@ -39,7 +39,7 @@ def landed(workspace: Workspace) -> list[Window]:
             f"nothing has landed for {workspace.name} in {workspace.zone.name}: put files there "
             f"that match {workspace.definition.source.features!r} and run this again"
         )
-    return complete(workspace.definition, counts)
+    return core.complete(workspace.definition, counts, time.time_ns() // 1000)
 
 
 def newest(workspace: Workspace) -> Window:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ratchet.contracts.evidence import Evidence
 
+APPROVAL = "gate.approval"  # the check that is a person's word
 Outcome = Literal["promoted", "held", "blocked", "no_data", "error"]
 
 
@@ -129,6 +130,12 @@ class Decision:
         kept["lineage"] = Lineage.from_json(kept["lineage"]) if kept.get("lineage") else None
         kept["reasons"] = tuple(kept.get("reasons", ()))
         return cls(**kept)
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether its candidate passed every gate but a person's word, which is not there yet."""
+        asked = any(e.check == APPROVAL and not e.verdict.lets_through for e in self.evidence)
+        return asked and self.outcome == "held" and self.lineage is not None
 
     @property
     def is_rollback(self) -> bool:

@@ -23,7 +23,7 @@ from pydantic import field_validator
 from ratchet.contracts.defence import Part
 from ratchet.contracts.lineage import Decision, digest_of
 
-Event = Literal["blocked", "rolled_back", "revoked", "failed", "promoted"]
+Event = Literal["blocked", "rolled_back", "revoked", "failed", "approval", "watch", "promoted"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST = 500  # characters of a reason
 
@@ -35,7 +35,14 @@ class Notify(Part):
     (``RATCHET_NOTIFY_URLS``), and are told of the same events.
     """
 
-    events: tuple[Event, ...] = ("blocked", "rolled_back", "revoked", "failed")
+    events: tuple[Event, ...] = (
+        "blocked",
+        "rolled_back",
+        "revoked",
+        "failed",
+        "approval",
+        "watch",
+    )
     webhook: str | None = None
 
     @field_validator("webhook")
@@ -90,6 +97,8 @@ def event_of(decision: Decision) -> Event | None:
     """The event that a done decision is; None for what nobody has to hear of."""
     if decision.is_rollback:
         return "rolled_back"
+    if decision.awaits_approval:
+        return "approval"
     events: Mapping[str, Event] = {
         "blocked": "blocked",
         "error": "failed",
@@ -107,14 +116,16 @@ def of_decision(decision: Decision, at: datetime) -> Notice:
         "blocked": f"{look}, then: ratchet quarantine list {where}",
         "failed": f"{look}; mend the instrument that it names",
         "rolled_back": f"ratchet explain {decision.champion_after} {where}",
+        "approval": f"{look}, then: ratchet approve {where} --by YOU --reason WHY",
     }
+    outcomes = {"rolled_back": "rolled back", "approval": "waits for approval"}
     link = decision.links.get("mlflow", "")
     return Notice(
         id=digest_of([decision.cycle_key, event])[:32],
         event=str(event),
         pipeline=decision.pipeline,
         window=clean(decision.window),
-        outcome="rolled back" if decision.is_rollback else decision.outcome,
+        outcome=outcomes.get(str(event), decision.outcome),
         reason=clean("; ".join(decision.reasons)),
         champion_before=decision.champion_before,
         champion_after=decision.champion_after,
@@ -140,6 +151,23 @@ def of_revocation(
         champion_before=champion,
         champion_after=champion,
         next_step=f"ratchet source list -p {pipeline}",
+        link="",
+        at=_iso(line["at"]),
+    )
+
+
+def of_watch(pipeline: str, line: Mapping[str, Any], champion: int | None, window: str) -> Notice:
+    """The notice of a line of ``incidents`` that the watch entered."""
+    return Notice(
+        id=digest_of([pipeline, "watch", line["id"]])[:32],
+        event="watch",
+        pipeline=pipeline,
+        window=window,
+        outcome=f"{line['kind']} is wrong",
+        reason=clean(line["summary"]),
+        champion_before=champion,
+        champion_after=champion,
+        next_step=f"ratchet status -p {pipeline}, then perhaps: ratchet rollback -p {pipeline}",
         link="",
         at=_iso(line["at"]),
     )

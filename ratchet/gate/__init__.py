@@ -8,14 +8,12 @@ Promise: a candidate passes only on evidence from rows that neither model has se
 better, by a test that holds however often it looks; nothing missing, broken or undecided passes.
 """
 
-from ratchet.gate.approval import CHECK as APPROVAL
 from ratchet.gate.approval import Answer, answered, awaiting
 from ratchet.gate.judge import GateInput, Judgement, judge
 from ratchet.gate.sequential import Comparison
 from ratchet.gate.trusted import TrustedInput, judge_trusted
 
 __all__ = [
-    "APPROVAL",
     "Answer",
     "Comparison",
     "GateInput",

@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ratchet.contracts.evidence import Evidence, Verdict
-
-CHECK = "gate.approval"
+from ratchet.contracts.lineage import APPROVAL
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def awaiting(pipeline: str, window: str) -> Evidence:
     """Nobody has answered yet; says how to."""
     command = f"ratchet approve {window} -p {pipeline} --by YOU --reason WHY"
     text = f"passed every other check and waits for a person: {command} (or --refuse)"
-    return Evidence(CHECK, Verdict.INCONCLUSIVE, text)
+    return Evidence(APPROVAL, Verdict.INCONCLUSIVE, text)
 
 
 def answered(answer: Answer, model_digest: str) -> Evidence:
@@ -47,7 +46,7 @@ def answered(answer: Answer, model_digest: str) -> Evidence:
             f"{answer.by} judged model {answer.model_digest[:12]}, but the same window now gives "
             f"{model_digest[:12]}; run the window's approval again after finding out why"
         )
-        return Evidence(CHECK, Verdict.ERROR, text, details=about)
+        return Evidence(APPROVAL, Verdict.ERROR, text, details=about)
     said = "approved" if answer.approve else "refused"
     verdict = Verdict.PASS if answer.approve else Verdict.BLOCK
-    return Evidence(CHECK, verdict, f"{said} by {answer.by}: {answer.reason}", details=about)
+    return Evidence(APPROVAL, verdict, f"{said} by {answer.by}: {answer.reason}", details=about)

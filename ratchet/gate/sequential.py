@@ -110,6 +110,20 @@ class Comparison:
         fresh = replace(self, champion=champion, capital=Comparison().capital, windows=0)
         return fresh if promoted else replace(fresh, number=self.number + 1)
 
+    @classmethod
+    def resumed(
+        cls, kept: Mapping[str, Any], decided: int | None, serves: int | None
+    ) -> Comparison:
+        """The comparison with the champion that serves now.
+
+        Args:
+            kept: :meth:`as_json` as the last decision keeps it; empty before the first.
+            decided: the champion that the last decision left: a gated promotion if it is new.
+            serves: the champion now. Another one was put there without a decision (an alias moved
+                by hand, a rollback), so a comparison ended without a promotion.
+        """
+        return cls.from_json(kept).against(decided, promoted=True).against(serves, promoted=False)
+
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict, as decisions keep it."""
         return {**asdict(self), "capital": list(self.capital)}

@@ -22,7 +22,7 @@ from ratchet.ingest.entries import (
     reject_rows,
     rows_from_payload,
 )
-from ratchet.ingest.followed import followed
+from ratchet.ingest.followed import complete, followed
 from ratchet.ingest.landed import NEVER
 from ratchet.ingest.objects import new_objects, role_of, seen_content, source_of
 from ratchet.ingest.parse import parse_object, parse_record
@@ -35,6 +35,7 @@ __all__ = [
     "Parsed",
     "Role",
     "RowReject",
+    "complete",
     "dedupe",
     "escape_cell",
     "find_keys",

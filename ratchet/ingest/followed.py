@@ -9,6 +9,11 @@ Promise: a few stray rows far ahead move no watermark.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ratchet.contracts.clock import Window
+    from ratchet.contracts.definition import Definition
 
 MAX_GAP = 60  # empty windows in a row that are still run, each to say that nothing came
 
@@ -28,3 +33,21 @@ def followed(counts: Mapping[int, int], min_rows: int) -> list[int]:
         out += range(out[-1] + 1, index) if 0 < gap <= MAX_GAP else []
         out.append(index)
     return out
+
+
+def complete(definition: Definition, counts: Mapping[int, int], now: int) -> list[Window]:
+    """The windows that are over, in order, from the first to the last one with rows.
+
+    A timestamp window is over when it lies in the past; an integer window when a row of a later one
+    has landed.
+
+    Args:
+        definition: cuts the windows.
+        counts: landed rows by window index.
+        now: microseconds since 1970.
+    """
+    calendar = definition.calendar
+    span = [calendar.window(i) for i in followed(counts, definition.validate_.min_rows)]
+    if calendar.clock.kind == "integer":
+        return span[:-1]
+    return [w for w in span if w.end <= now]

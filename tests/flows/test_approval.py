@@ -9,10 +9,11 @@ import pytest
 from flows.retrain import run_windows, settle
 from ratchet.contracts.columns import DECISIONS
 from ratchet.contracts.evidence import Verdict
+from ratchet.contracts.lineage import APPROVAL
 from ratchet.errors import NotFound, Refused
-from ratchet.gate import APPROVAL, Answer, answered
+from ratchet.gate import Answer, answered
 from tasks import decisions, windows
-from tasks.approve import ask, awaits
+from tasks.approve import ask
 from tasks.verify import verify
 from tests.streams import PIPELINE, land_window, project, quick
 
@@ -28,7 +29,7 @@ def test_nothing_is_promoted_until_a_person_says_so(tmp_path: Path) -> None:
     space, made = learned(tmp_path, 4)
     asked = made[-1]
     assert asked.outcome == "held"
-    assert awaits(asked)
+    assert asked.awaits_approval
     assert "ratchet approve 2000 -p tiny" in asked.reasons[0]
     assert space.registry.alias("tiny", "champion") is None
     assert ask(space, asked) is None  # no server: nothing pauses
@@ -62,7 +63,7 @@ def test_a_later_window_overtakes_the_question(tmp_path: Path) -> None:
     space, made = learned(tmp_path, 4)
     land_window(tmp_path, 4)
     later = list(run_windows(space, windows.undecided(space, None, None)))
-    assert awaits(later[-1])
+    assert later[-1].awaits_approval
     with pytest.raises(Refused, match="was overtaken by the decision on 3000"):
         settle(space, made[-1].window, approve=True, by="kim", reason="late")
     assert settle(space, None, approve=True, by="kim", reason="fine").outcome == "promoted"

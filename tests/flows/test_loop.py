@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.retrain import one_cycle, run_windows
+from flows.retrain import one_cycle, retrain, run_windows
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, QUARANTINE
 from ratchet.errors import LeaseHeld, NotFound, Refused
 from ratchet.register import decision_page
 from tasks import decisions, quarantine, windows
 from tasks.rollback import rollback
 from tasks.verify import verify
-from tests.streams import PIPELINE, land_window, project, quick, window_rows, workspace
+from tests.streams import (
+    PIPELINE,
+    land_trusted,
+    land_window,
+    project,
+    quick,
+    window_rows,
+    workspace,
+)
 
 CALIBRATION = "gate.calibration"
 
@@ -40,6 +48,35 @@ def test_the_loop_learns_and_only_moves_forward(tmp_path: Path) -> None:
     for decision in made:
         assert (decision.champion_after or 0) >= champion
         champion = decision.champion_after or 0
+
+
+def test_a_run_with_nothing_due_says_so_and_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = quick(project(tmp_path, 4))
+    monkeypatch.setattr("flows.retrain.open_workspace", lambda _: space)
+    first = retrain.fn("tiny")
+    assert (first.name, first.data) == ("Completed", {"held": 2, "promoted": 1})
+    version = space.tables.version(DECISIONS)
+    again = retrain.fn("tiny")
+    assert (again.name, again.message, again.data) == ("Completed", "no window was decided", {})
+    assert space.tables.version(DECISIONS) == version
+
+
+def test_a_world_that_turns_round_has_a_new_champion_soon(tmp_path: Path) -> None:
+    """Trusted rows say that the world has turned, not the labels; the sequential test follows."""
+    trusting = PIPELINE.replace("[train]", '[trusted]\nobjects = "trusted/**"\n\n[train]')
+    project(tmp_path, 0, trusting)
+    for index in range(10):
+        rows = window_rows(index, slope=2.0 if index < 4 else -3.0)
+        land_window(tmp_path, index, rows)
+        land_trusted(tmp_path, index, truth=rows)
+    made = run(tmp_path)
+    first = next(d for d in made if d.window == "5000")  # its labels are the first from that world
+    assert first.champion["auc"] < 0.2
+    served = {d.window: d for d in made}
+    assert served["8000"].champion_after != first.champion_before
+    assert served["8000"].champion["auc"] > 0.8
 
 
 def test_a_cycle_run_again_does_nothing_and_says_the_same(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from ratchet.errors import NotifyError
 from ratchet.settings import settings
 from tasks import notify
 from tasks.meters import Meters
-from tasks.workspace import Workspace
+from tasks.watch import watch
+from tasks.workspace import Workspace, open_workspace
 from tests.cli import Terminal, terminal
 from tests.hooks import Hook, hook
 from tests.streams import PIPELINE, land_window, project, window_rows, workspace
@@ -89,6 +90,20 @@ def test_blocked_and_rolled_back_are_told_once_to_each(
         assert TOKEN.encode() not in path.read_bytes() and SECRET.encode() not in path.read_bytes()
     for one in (done, *said):
         assert TOKEN not in one.out + one.err and SECRET not in one.out + one.err
+
+
+def test_what_the_watch_finds_is_told_once(
+    ratchet: Terminal, server: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_them(ratchet, monkeypatch, server, 5)
+    assert ratchet("backfill", "tiny").code == 0
+    space = workspace(ratchet.home, root=str(ratchet.home / "tables"), state=ratchet.home / "state")
+    space.registry.set_alias("tiny", "champion", None)
+    for _ in range(2):
+        watch.fn(workspace(ratchet.home))
+        notify.tell(open_workspace("tiny"))
+    assert by_webhook(server) == ["watch.champion is wrong"]
+    assert "moved the alias by hand" in server.bodies[0]["data"]["reason"]
 
 
 def test_a_failed_run_is_told_even_if_its_tables_are_what_failed(

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ratchet.contracts.definition import parse
-from ratchet.contracts.lineage import Decision
+from ratchet.contracts.lineage import Decision, Lineage
 from ratchet.contracts.notice import LONGEST, clean, event_of, of_decision, of_failure
 from ratchet.errors import DefinitionError
+from ratchet.gate import awaiting
 from tests.streams import PIPELINE
 
+LINEAGE = Lineage("flights", "w", 0, {}, 0, 1, 0, 0, None, 0, 0, "d", "d", "c", None)
 NOW = datetime(2026, 1, 5, 6, tzinfo=UTC)
 
 
@@ -47,6 +49,13 @@ def test_each_event_has_its_name_and_its_next_step() -> None:
     made = [decision("blocked"), decision("error"), decision("promoted"), back]
     assert [event_of(d) for d in made] == ["blocked", "failed", "promoted", "rolled_back"]
     assert [event_of(decision(o)) for o in ("held", "no_data")] == [None, None]
+    waits = replace(
+        decision("held", evidence=(awaiting("flights", "2013-03-19"),)), lineage=LINEAGE
+    )
+    assert event_of(waits) == "approval"
+    asked = of_decision(waits, NOW)
+    assert asked.title == "Ratchet: flights 2013-03-19 waits for approval"
+    assert "ratchet approve -p flights --by YOU --reason WHY" in asked.text
     notice = of_decision(back, NOW)
     assert notice.outcome == "rolled back"
     assert "Champion: version 3 -> 2" in notice.text
