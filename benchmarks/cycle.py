@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import flights_scratch
 from benchmarks.cycle_limit import Seconds, limit, write_rows
-from ratchet.settings import Settings, prepare_environment, quiet_logs
+from ratchet.settings import prepare_environment, quiet_logs
 
 HISTORY = 46  # windows before the one that is measured: about 297,000 rows
 REPEATS = 3
@@ -31,23 +32,11 @@ def main() -> None:
 
 def measure(scratch: Path) -> None:
     """Catch up untimed, then time ``REPEATS`` cycles, each followed by its limit."""
-    from dataclasses import replace
-
     from flows.retrain import one_cycle
-    from ratchet.adapters.nycflights import land
     from tasks.cycle import peak_mib
     from tasks.self_train import read_evidence
-    from tasks.workspace import open_workspace
 
-    land(scratch / "landing", damage=False)
-    flights = open_workspace("flights")
-    source = flights.definition.source.model_copy(update={"landing": str(scratch / "landing")})
-    workspace = replace(
-        flights,
-        definition=flights.definition.model_copy(update={"source": source}),
-        settings=Settings(root=str(scratch / "tables"), state=scratch / "state"),
-    )
-    (scratch / "state").mkdir()
+    workspace = flights_scratch.workspace(scratch)
     print(f"catching up over {HISTORY} windows, untimed ...", flush=True)
     for index in (HISTORY - 2, HISTORY - 1):
         one_cycle(workspace, workspace.calendar.window(index))

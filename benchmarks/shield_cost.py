@@ -15,12 +15,12 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ratchet.settings import Settings, prepare_environment, quiet_logs
+from benchmarks import flights_scratch
+from ratchet.settings import prepare_environment, quiet_logs
 
 if TYPE_CHECKING:
     from tasks.cycle import Cycle
@@ -57,9 +57,11 @@ def measure(scratch: Path, windows: int) -> tuple[int, dict[str, float]]:
     """Rows of the timed window, and CPU seconds by part of the shield."""
     from ratchet.contracts.seams import ModelVersion
     from tasks.cycle import Cycle
+    from tasks.ingest import take_in
     from tasks.self_train import self_train
 
-    workspace = _workspace(scratch, windows + WARM + 1)
+    workspace = flights_scratch.workspace(scratch, windows + WARM + 1)
+    take_in(workspace)
     _history(workspace, windows)
     learner = Cycle(workspace, workspace.calendar.window(_first(workspace) + windows - 1))
     self_train.fn(learner)
@@ -93,24 +95,6 @@ def _judge(cycle: Cycle, bill: dict[str, float]) -> int:
     with timed(bill, "labels (comparison, look-back)"):
         judge_labels(cycle, cycle.window, labels)
     return int(rows.num_rows)
-
-
-def _workspace(scratch: Path, weeks: int) -> Workspace:
-    from ratchet.adapters.nycflights import land
-    from tasks.ingest import take_in
-    from tasks.workspace import open_workspace
-
-    land(scratch / "landing", damage=False, weeks=weeks)
-    flights = open_workspace("flights")
-    source = flights.definition.source.model_copy(update={"landing": str(scratch / "landing")})
-    workspace = replace(
-        flights,
-        definition=flights.definition.model_copy(update={"source": source}),
-        settings=Settings(root=str(scratch / "tables"), state=scratch / "state"),
-    )
-    (scratch / "state").mkdir()
-    take_in(workspace)
-    return workspace
 
 
 def _first(workspace: Workspace) -> int:

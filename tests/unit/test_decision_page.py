@@ -342,5 +342,5 @@ def test_numbers_that_are_missing_break_nothing() -> None:
 
 def test_the_page_changes_only_where_somebody_meant_it() -> None:
     """After a change of the page, write the file anew and look at it in a browser."""
-    golden = Path(__file__).parent / "decision-page.html"
+    golden = Path(__file__).parents[1] / "golden" / "decision-page.html"
     assert decision_page(KINDS["promoted"], HISTORY) == golden.read_text(encoding="utf-8")
