@@ -29,7 +29,7 @@ deployments:
   - name: tiny
     entrypoint: flows.retrain.retrain
     parameters: {pipeline: tiny}
-    concurrency_limit: {limit: 1, collision_strategy: ENQUEUE}
+    concurrency_limit: {limit: 1, collision_strategy: ENQUEUE, grace_period_seconds: 120}
     work_pool: {name: ratchet}
 """
 
