@@ -31,6 +31,7 @@ from benchmarks.shield_streams import FIRST, HISTORY, Model, Stream
 from ratchet.contracts.columns import LABEL
 from ratchet.contracts.metrics import auc
 from ratchet.settings import prepare_environment
+from ratchet.validate import BEFORE
 
 SPLIT = {"tune": (9, 25, 1), "report": (25, 99, 1001)}  # first window, end, first seed
 LASTS = ("boiling_frog", "persistent_backdoor")  # judged after this many windows of attack
@@ -150,10 +151,11 @@ def _case(
         history.num_rows, min(5000, history.num_rows), replace=False
     )
     before = stream.windows[index - 1]
+    earlier = tuple(stream.windows[max(index - BEFORE, 0) : index])
     return Case(
         stream, delivered[-1], controls[-1], clean, before, history.take(pa.array(np.sort(chosen))),
         champion, defences.skill_of(champion, before), seed,
-        tuple(delivered[:-1]), tuple(controls[:-1]),
+        tuple(delivered[:-1]), tuple(controls[:-1]), earlier,
     )  # fmt: skip
 
 

@@ -46,6 +46,7 @@ class Case:
     seed: int
     batches: tuple[pa.Table, ...] = ()
     controls: tuple[pa.Table, ...] = ()
+    earlier: tuple[pa.Table, ...] = ()  # clean windows that were learned from, oldest first
 
 
 @dataclass
@@ -147,12 +148,14 @@ def _audit(case: Case, compared: rules.Comparison) -> bool:
 def _hard(case: Case) -> tuple[bool, list[str]]:
     definition = case.stream.definition
     evidence = rules.check_columns(case.batch, definition, case.history)
+    evidence.append(rules.check_stuck(case.batch, case.earlier, definition))
     evidence += _suite(case.stream, case.batch)
     evidence += rules.check_labels(
         case.batch,
         definition,
         scores=case.champion.scores(case.batch),
         expected_skill=case.skill,
+        before=[table[LABEL].to_numpy() for table in case.earlier],
     )
     bad = [e.check for e in evidence if not e.verdict.lets_through]
     return bool(bad), bad[:2]

@@ -11,7 +11,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ratchet import ingest as core
-from ratchet.contracts.columns import KEY, OBJECT, QUARANTINE, REVOCATIONS, ROW, SOURCE, WINDOW
+from ratchet import validate as rules
+from ratchet.contracts.columns import (
+    EVENT,
+    KEY,
+    KNOWN,
+    OBJECT,
+    QUARANTINE,
+    REVOCATIONS,
+    ROW,
+    SOURCE,
+    WINDOW,
+)
 from ratchet.contracts.evidence import Evidence
 from ratchet.contracts.revocation import revoked_mask, revoked_now
 from ratchet.contracts.seams import Append
@@ -60,6 +71,25 @@ def earlier(cycle: Cycle, name: str, batch: pa.Table) -> pa.Table:
     found = history.filter(core.find_keys(history[KEY], batch[KEY]))
     own = pc.is_in(_place(found), value_set=_place(batch).combine_chunks())
     return found.filter(pc.invert(own))
+
+
+def windows_before(
+    cycle: Cycle, window: Window, batch: pa.Table, name: str, columns: Sequence[str]
+) -> list[pa.Table]:
+    """What the batch's own sources gave to each of the last windows, oldest first, and nobody
+    revoked; the columns asked for with event time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    needed = dict.fromkeys([*columns, EVENT, KNOWN, SOURCE, OBJECT, WINDOW])
+    span = (window.index - rules.BEFORE, window.index)
+    rows = cycle.workspace.tables.read(name, list(needed), span)
+    if not rows.num_rows:
+        return []
+    mine = pc.is_in(rows[SOURCE], value_set=pc.unique(batch[SOURCE]))
+    taken = revoked_now(cycle.workspace.tables.read(REVOCATIONS))
+    rows = rows.filter(pc.and_(mine, pa.array(~revoked_mask(rows, taken))))
+    return [part_of(rows, cycle.workspace.calendar.window(i)) for i in range(*span)]
 
 
 def _place(rows: pa.Table) -> pa.ChunkedArray:

@@ -19,6 +19,7 @@ from ratchet.contracts.columns import (
     ACCEPTED,
     EVENT,
     KEY,
+    LABEL,
     LABELS,
     LANDED,
     LANDED_LABELS,
@@ -35,6 +36,7 @@ from tasks.arrivals import (
     part_of,
     put_away,
     txn,
+    windows_before,
     windows_of,
     without_revoked,
 )
@@ -91,7 +93,12 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     unproven = kept.slice(0, 0)
     if late.rejected is not None:
         unproven, kept = kept.filter(late.rejected), kept.filter(~late.rejected)
-    evidence = [*judged.evidence, *_repeated(copies), *_columns(cycle, kept), quota.evidence]
+    evidence = [
+        *judged.evidence,
+        *_repeated(copies),
+        *_columns(cycle, window, kept),
+        quota.evidence,
+    ]
     evidence += late.evidence
     verdict = rules.verdict(evidence)
     if window == cycle.window:
@@ -144,6 +151,7 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
             expected_skill=rules.expected_skill(
                 cycle.champion.version if cycle.champion else None, cycle.history, definition.label
             ),
+            before=_labels_before(cycle, window, fresh),
         ),
         *_repeated(copies),
     ]
@@ -173,15 +181,28 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
     return evidence
 
 
-def _columns(cycle: Cycle, rows: pa.Table) -> list[Evidence]:
+def _columns(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     definition, champion = cycle.workspace.definition, cycle.champion_bundle
     reference = reference_of(champion.reference) if champion else None
     found = rules.check_columns(rows, definition, reference)
+    if rows.num_rows and found[0].verdict.lets_through:
+        constant = rules.constant_columns(rows, definition.features)
+        before = windows_before(cycle, window, rows, ACCEPTED, constant) if constant else []
+        found.append(rules.check_stuck(rows, before, definition))
     if champion and rows.num_rows:
         counts = unseen(rows, champion.manifest)
         limit = definition.validate_.max_unseen_share
         found.append(rules.check_unseen(counts, rows.num_rows, limit))
     return found
+
+
+def _labels_before(cycle: Cycle, window: Window, fresh: pa.Table) -> list[Any]:
+    """Earlier windows' labels, read only where these lack a class."""
+    definition = cycle.workspace.definition
+    if not fresh.num_rows or not rules.lacks_class(fresh[LABEL].to_numpy(), definition):
+        return []
+    found = windows_before(cycle, window, fresh, LABELS, [LABEL])
+    return [table[LABEL].to_numpy() for table in found]
 
 
 def _repeated(copies: int) -> list[Evidence]:

@@ -22,6 +22,7 @@ from ratchet.validate.control import compare
 from ratchet.validate.facts import facts_by_source
 from ratchet.validate.labels import check_labels, expected_skill, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
+from ratchet.validate.lost import BEFORE, check_stuck, constant_columns, lacks_class
 from ratchet.validate.match import Match, match
 from ratchet.validate.page import checks_page
 from ratchet.validate.probes import PROBED, probe
@@ -30,6 +31,7 @@ from ratchet.validate.rows import RowJudgement, judge_rows, suite_frame, verdict
 from ratchet.validate.sample import Comparison, Sample
 
 __all__ = [
+    "BEFORE",
     "LOOK_BACK",
     "PROBED",
     "Account",
@@ -50,14 +52,17 @@ __all__ = [
     "check_columns",
     "check_labels",
     "check_quota",
+    "check_stuck",
     "check_unseen",
     "checks_page",
     "choose",
     "compare",
+    "constant_columns",
     "expected_skill",
     "facts_by_source",
     "judge_audit",
     "judge_rows",
+    "lacks_class",
     "look_back",
     "match",
     "probe",

@@ -52,7 +52,7 @@ def check_unseen(counts: Mapping[str, int], n_rows: int, max_share: float) -> Ev
 def check_columns(
     rows: pa.Table, definition: Definition, reference: pa.Table | None = None
 ) -> list[Evidence]:
-    """Evidence on presence and types, keys, nulls, stuck, non-finite and inexact numbers.
+    """Evidence on presence and types, keys, nulls, non-finite and inexact numbers.
 
     Args:
         rows: the batch with its system columns, shape (rows, columns).
@@ -70,7 +70,6 @@ def check_columns(
         _keys(rows),
         _nulls(rows, definition, reference),
         _finite(rows, numbers),
-        _stuck(rows, numbers, reference),
         _exact(rows, numbers),
     ]
 
@@ -168,38 +167,6 @@ def _finite(rows: pa.Table, numbers: list[str]) -> Evidence:
         f"not finite, or above {FLOAT32_MAX:.2g}, which the trainer takes as infinite: {named}"
     )
     return Evidence("columns.finite", Verdict.BLOCK, sentence, total, 0.0, {"rows": bad})
-
-
-def _stuck(rows: pa.Table, numbers: list[str], reference: pa.Table | None) -> Evidence:
-    """Columns of one value that used to vary: natural for a calendar field, else a stuck sensor."""
-    if reference is None or rows.num_rows < 2:
-        sentence = "no champion's reference yet to compare with"
-        return Evidence("columns.stuck", Verdict.PASS, sentence, 0.0)
-    stuck = [
-        name
-        for name in numbers
-        if name in reference.column_names and _constant(rows, name) and _varies(reference, name)
-    ]
-    sentence = f"one value only, though the champion learned from several: {', '.join(stuck)}"
-    if not stuck:
-        sentence = "every number that used to vary still does"
-    found = Verdict.WARN if stuck else Verdict.PASS
-    return Evidence("columns.stuck", found, sentence, float(len(stuck)), 0.0, {"columns": stuck})
-
-
-def _constant(table: pa.Table, name: str) -> bool:
-    import pyarrow.compute as pc
-
-    column = table.column(name)
-    ends = pc.min_max(column).as_py()
-    return bool(column.null_count < len(column) and ends["min"] == ends["max"])
-
-
-def _varies(table: pa.Table, name: str) -> bool:
-    import pyarrow.compute as pc
-
-    ends = pc.min_max(table.column(name)).as_py()
-    return bool(ends["min"] is not None and ends["min"] != ends["max"])
 
 
 def _exact(rows: pa.Table, numbers: list[str]) -> Evidence:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.columns import EVENT, LABEL
 from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.validate.lost import check_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ def check_labels(
     *,
     scores: Floats | None,
     expected_skill: float | None,
+    before: Sequence[Floats] = (),
 ) -> list[Evidence]:
     """Evidence on the labels of one window.
 
@@ -44,6 +46,7 @@ def check_labels(
         scores: the champion's scores of these labels' rows, in order, shape (rows,) or
             (rows, classes); NaN where the row's features are not known; None without a champion.
         expected_skill: the champion's mean :func:`skill` on held-out rows so far; None without one.
+        before: class indices of earlier windows' labels, for a class that these lack.
     """
     if labels.num_rows == 0:
         sentence = "no labels arrived: their absence says nothing about any row"
@@ -52,7 +55,9 @@ def check_labels(
     if not values.verdict.lets_through:
         return [values]
     y = labels.column(LABEL).to_numpy()
-    balance = [] if definition.label.objective == "regression" else [_classes(y, definition)]
+    balance = (
+        [] if definition.label.objective == "regression" else [check_classes(y, before, definition)]
+    )
     return [
         values,
         *balance,
@@ -157,19 +162,6 @@ def _values(labels: pa.Table, definition: Definition) -> Evidence:
         sentence += f", such as {y[~good][0]:g}"
     found = Verdict.BLOCK if bad else Verdict.PASS
     return Evidence("labels.values", found, sentence, float(bad), 0.0)
-
-
-def _classes(y: Floats, definition: Definition) -> Evidence:
-    import numpy as np
-
-    names = [str(c) for c in definition.label.classes]
-    counts = np.bincount(y.astype(np.int64), minlength=len(names))
-    shares = {name: round(float(n) / len(y), 6) for name, n in zip(names, counts, strict=True)}
-    present = int((counts > 0).sum())
-    shown = ", ".join(f"{name} {share:.3g}" for name, share in list(shares.items())[:10])
-    sentence = f"{present} of {len(names)} classes in {len(y)} labels: {shown}"
-    found = Verdict.WARN if present < 2 else Verdict.PASS
-    return Evidence("labels.classes", found, sentence, float(present), 2.0, {"shares": shares})
 
 
 def _agreement(

@@ -117,6 +117,17 @@ def test_fault_13_single_class_is_said():
     assert only(scored, "labels.agreement").verdict is Verdict.WARN
 
 
+def test_fault_13_single_class_is_blocked_where_chance_cannot_explain_it():
+    rng = np.random.default_rng(13)
+    before = [(rng.random(500) < 0.3).astype(float) for _ in range(8)]
+    for kept in (0, 1):
+        found = check_labels(
+            labels([kept] * 500), DEFINITION, scores=None, expected_skill=None, before=before
+        )
+        assert only(found, "labels.classes").verdict is Verdict.BLOCK
+        assert not verdict(found).lets_through
+
+
 def test_fault_13_no_labels_are_no_negatives():
     found = check_labels(labels([]), DEFINITION, scores=None, expected_skill=None)
     assert [e.verdict for e in found] == [Verdict.WARN]

@@ -132,7 +132,7 @@ def test_rejected_rows_are_the_union_and_each_has_the_first_cause(failures):
 def test_a_healthy_batch_passes_every_column_check():
     evidence = check_columns(batch(), DEFINITION, batch(seed=1))
     assert {e.check: e.verdict for e in evidence} == dict.fromkeys(
-        [f"columns.{c}" for c in ("present", "keys", "nulls", "finite", "stuck", "exact")],
+        [f"columns.{c}" for c in ("present", "keys", "nulls", "finite", "exact")],
         Verdict.PASS,
     )
 
@@ -176,15 +176,6 @@ def test_null_shares(before, now, rows, expected):
     assert found.verdict is expected, found.arithmetic
     if expected is not Verdict.PASS:
         assert "heat" in found.arithmetic
-
-
-def test_a_number_that_stopped_moving_is_noted():
-    stuck = batch(heat=pa.array([7.0] * 200))
-    with_reference = by_check(check_columns(stuck, DEFINITION, batch()))["columns.stuck"]
-    assert with_reference.verdict is Verdict.WARN
-    assert with_reference.details["columns"] == ["heat"]
-    without = by_check(check_columns(stuck, DEFINITION))["columns.stuck"]
-    assert without.verdict is Verdict.PASS
 
 
 # unseen categories
