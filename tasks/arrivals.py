@@ -59,15 +59,15 @@ def part_of(table: pa.Table, window: Window) -> pa.Table:
 def earlier(cycle: Cycle, name: str, batch: pa.Table) -> pa.Table:
     """What was accepted before under a key of this batch, but for the batch's own earlier attempt.
 
-    Mostly no key occurs twice, and only the keys of history are read.
+    Mostly no key occurs twice, and only keys are read, of windows whose keys lie around these.
     """
     import pyarrow.compute as pc
 
     tables = cycle.workspace.tables
-    keys = tables.read(name, columns=[KEY])
+    keys = tables.read(name, columns=[KEY], keys=batch[KEY])
     if not keys.num_rows or not core.find_keys(keys[KEY], batch[KEY]).any():
         return batch.slice(0, 0)
-    history = tables.read(name)
+    history = tables.read(name, keys=batch[KEY])
     found = history.filter(core.find_keys(history[KEY], batch[KEY]))
     own = pc.is_in(_place(found), value_set=_place(batch).combine_chunks())
     return found.filter(pc.invert(own))

@@ -97,7 +97,7 @@ def labelled(
     workspace, definition = cycle.workspace, cycle.workspace.definition
     known = (span[0], window.index + 1)
     columns = [KEY, EVENT, KNOWN, SOURCE, OBJECT, *definition.features]
-    rows = _within(cycle, workspace.tables.read(ACCEPTED, columns, known), span)
+    rows = workspace.tables.read(ACCEPTED, columns, known)
     if not rows.num_rows:
         return rows, np.empty(0)
     earlier = workspace.tables.read(LABELS, [KEY, LABEL, KNOWN, SOURCE, OBJECT], known)
@@ -112,8 +112,10 @@ def labelled(
     every = pa.concat_tables(parts)
     where = pc.index_in(rows[KEY], value_set=every[KEY].combine_chunks())
     labels = numbers(every[LABEL].combine_chunks().take(where.combine_chunks()))
-    mature = rows[EVENT].to_numpy() < window.end - definition.label_delay
-    keep = np.isfinite(labels) | mature
+    events = rows[EVENT].to_numpy()
+    start, end = _bounds(cycle, span)
+    mature = events < window.end - definition.label_delay
+    keep = (events >= start) & (events < end) & (np.isfinite(labels) | mature)
     return rows.filter(pa.array(keep)).combine_chunks(), labels[keep]
 
 
@@ -154,14 +156,22 @@ def _within(cycle: Cycle, rows: pa.Table, span: tuple[int, int]) -> pa.Table:
 
     if not rows.num_rows:
         return rows
-    calendar = cycle.workspace.calendar
-    start, end = calendar.window(span[0]).start, calendar.window(span[1]).end
+    start, end = _bounds(cycle, span)
     inside = pc.and_(pc.greater_equal(rows[EVENT], start), pc.less(rows[EVENT], end))
     return rows.filter(inside).combine_chunks()
 
 
+def _bounds(cycle: Cycle, span: tuple[int, int]) -> tuple[int, int]:
+    """Start and end of a span of windows, in event time."""
+    calendar = cycle.workspace.calendar
+    return calendar.window(span[0]).start, calendar.window(span[1]).end
+
+
 def _history(cycle: Cycle, window: Window, span: tuple[int, int]) -> rules.Sample | None:
-    """A sample of what was learned from in the windows before."""
+    """A sample of what was learned from in the windows before.
+
+    Scores are needed only where it stands in for a control that is not there.
+    """
     import pyarrow as pa
 
     before = (span[0] - EARLIER, span[0] - 1)
@@ -170,7 +180,7 @@ def _history(cycle: Cycle, window: Window, span: tuple[int, int]) -> rules.Sampl
         return None
     chosen = spread(rows.num_rows, SAMPLE)
     rows, labels = rows.take(pa.array(chosen)), labels[chosen]
-    champion = cycle.champion_bundle
+    champion = cycle.champion_bundle if cycle.workspace.definition.trusted is None else None
     return rules.Sample(rows, labels, predict(champion, rows) if champion else None)
 
 

@@ -110,7 +110,8 @@ def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
     workspace, definition = cycle.workspace, cycle.workspace.definition
     if definition.trusted is None or not rows.num_rows:
         return Judged()
-    labels = workspace.tables.read(LABELS, [KEY, LABEL], (None, window.index))
+    before = (None, window.index)
+    labels = workspace.tables.read(LABELS, [KEY, LABEL], before, keys=rows[KEY])
     if not labels.num_rows:
         return Judged()
     where = pc.index_in(rows[KEY], value_set=labels[KEY].combine_chunks()).combine_chunks()

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ratchet.adapters.built_once import built_once
 from ratchet.adapters.suite_rules import NAME, Rule, clip, read_rules
 from ratchet.contracts.seams import ExpectationResult
 
@@ -58,7 +59,7 @@ class GreatExpectations:
 
 def _validate(rules: Sequence[Rule], frame: pd.DataFrame) -> dict[str, Any]:
     """Name of each rule to GX's result, or to the error that stopped all of them."""
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, built_once():
         try:
             batch = _batches().get_batch(batch_parameters={"dataframe": frame})
             # Positions cost half as much again, and healthy batches need none: first yes or no

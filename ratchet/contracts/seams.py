@@ -96,8 +96,12 @@ class Tables(Protocol):
         columns: Sequence[str] | None = None,
         windows: tuple[int | None, int | None] = (None, None),
         version: int | None = None,
+        keys: pa.ChunkedArray | None = None,
     ) -> pa.Table:
         """Rows of the windows ``[first, end)`` (None: open), ordered by window, then by commit.
+
+        With ``keys`` (strings of ``_key``) every row that holds one of them is among those given;
+        others may be left out, so that history is not read again for each batch.
 
         The order of rows is deterministic for a version: the same version always gives the same
         table, row by row. ``version`` None means the newest; -1 gives no rows (an empty table with

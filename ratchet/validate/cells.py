@@ -122,16 +122,16 @@ class _Counter:
     """Counts cells over the pool and over history."""
 
     def __init__(self, pool: Pool, coded: list[tuple[Ints, int]], outcomes: int) -> None:
+        import numpy as np
+
         self.pool, self.coded, self.outcomes = pool, coded, outcomes
         self.older = len(pool.older)
+        self.drawn = np.flatnonzero(pool.control)
 
     def cell_of(self, columns: tuple[int, ...]) -> tuple[Ints, int]:
         """Each row's cell (pool first, then history), and how many cells there could be."""
-        import numpy as np
-
-        cell, size = np.zeros(self.pool.rows + self.older, dtype=np.int64), 1
-        for i in columns:
-            column, n = self.coded[i]
+        cell, size = self.coded[columns[0]]
+        for column, n in (self.coded[i] for i in columns[1:]):
             cell, size = cell * n + column, size * n
         return cell, size
 
@@ -153,11 +153,11 @@ class _Counter:
         keyed = mine * k + pool.outcome
         total = np.bincount(keyed, minlength=size * k)
         kept = np.flatnonzero(total >= SMALLEST)
-        drawn = np.bincount(keyed[pool.control], minlength=size * k)[kept]
+        drawn = np.bincount(keyed[self.drawn], minlength=size * k)[kept]
         if len(columns) == 1 or len(kept) == 0:
             return _Cells(columns, kept, total[kept], drawn, np.zeros(len(kept)))
         cells = kept // k
-        rows = np.bincount(mine, minlength=size)[cells]
+        rows = total.reshape(-1, k).sum(axis=1)[cells]
         residual = np.bincount(mine, pool.residual, minlength=size)[cells]
         variance = np.bincount(mine, pool.variance, minlength=size)[cells]
         surprise = residual**2 / (variance + variance / rows) / 2
@@ -225,9 +225,12 @@ def _copies(pool: Pool) -> Ints:
     if not pool.disjoint:
         return out
     # Rows are told apart by one number each, a random sum of their bits: far faster than bytes.
-    bits = np.column_stack([np.nan_to_num(pool.values, nan=-1e300), pool.labels]).view(np.uint64)
-    odd = np.random.default_rng(pool.rows).integers(2**63, size=bits.shape[1], dtype=np.uint64)
-    mixed = ((bits ^ (bits >> np.uint64(29))) * (2 * odd + np.uint64(1))).sum(axis=1)
+    columns = [*pool.values.T, pool.labels]
+    odd = np.random.default_rng(pool.rows).integers(2**63, size=len(columns), dtype=np.uint64)
+    mixed = np.zeros(pool.rows, dtype=np.uint64)
+    for column, factor in zip(columns, 2 * odd + np.uint64(1), strict=True):
+        bits = np.where(np.isnan(column), -1e300, column).view(np.uint64)
+        mixed += (bits ^ (bits >> np.uint64(29))) * factor
     _, inverse, counts = np.unique(mixed, return_inverse=True, return_counts=True)
     out[: pool.rows] = np.minimum(counts[inverse] - 1, 2)
     return out

@@ -49,6 +49,7 @@ SHARES = {
     "gap_auc": 0.03,
 }
 FEWEST_MISMATCHES = 2  # one may be a slip
+ROWS_A_THREAD = 50_000  # on fewer, a second thread of the small models costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _unlabelled(batch: Sample, control: Sample) -> Result:
 def by_split(pool: Pool, definition: Definition, seed: int) -> Split:
     """Tests of whether control and rest are a random split of one population."""
     found = scan(pool)
-    threads = definition.train.threads
+    threads = min(definition.train.threads, 1 + pool.rows // ROWS_A_THREAD)
     p, likeness = tests.classifier_test(pool, seed, threads)
     says = "a classifier that tells the batch from the control finds "
     says += "no more than chance" if p > 0.01 else "more than chance"

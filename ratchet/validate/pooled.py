@@ -74,8 +74,9 @@ class Pool:
         """How many rows both hold together."""
         return len(self.labels)
 
-    def words(self, feature: int, rows: NDArray[np.bool_]) -> str:
-        """What these rows hold in a feature, such as ``carrier = YV`` or ``seats = 130 to 140``."""
+    def words(self, feature: int, rows: NDArray[np.bool_] | Ints) -> str:
+        """What these rows (a mask, or their places) hold in a feature, such as ``carrier = YV`` or
+        ``seats = 130 to 140``."""
         import numpy as np
 
         name, column = self.names[feature], self.values[rows, feature]
@@ -174,20 +175,34 @@ def codes(column: Floats, kind: str) -> tuple[Ints, int]:
     """
     import numpy as np
 
-    out = np.zeros(len(column), dtype=np.int64)
-    known = np.flatnonzero(~np.isnan(column))
-    values, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
-    if kind == "category" or len(values) <= FEW:
-        out[known] = inverse + 1
-        return out, len(values) + 1
+    place, values = ranks(column)
+    size = len(values)
+    if kind == "category" or size <= FEW:
+        return place, size + 1
+    counts = np.bincount(place, minlength=size + 1)[1:]
     order = np.argsort(-counts, kind="stable")[:FEW]
     frequent = order[counts[order] >= OFTEN]
-    own = np.zeros(len(values), dtype=np.int64)
-    own[frequent] = np.arange(1, len(frequent) + 1)
-    out[known] = own[inverse]
-    rest = known[own[inverse] == 0]
+    own = np.zeros(size + 1, dtype=np.int64)
+    own[frequent + 1] = np.arange(1, len(frequent) + 1)
+    out = own[place]
+    rest = np.flatnonzero((out == 0) & (place > 0))
     out[rest] = equal_mass(column[rest], BINS) + 1 + len(frequent)
     return out, len(frequent) + BINS + 1
+
+
+def ranks(column: Floats) -> tuple[Ints, Floats]:
+    """Each entry's rank among the distinct values, from 1, 0 for missing; and these in order.
+
+    Values are told apart by a hash table and only the distinct ones are sorted.
+    """
+    import numpy as np
+    import pandas as pd
+
+    found, values = pd.factorize(column)
+    order = np.argsort(values)
+    rank = np.zeros(len(values) + 1, dtype=np.int64)  # -1, which stands for missing, finds the last
+    rank[order] = np.arange(1, len(values) + 1)
+    return rank[found], values[order]
 
 
 def values_of(
@@ -197,7 +212,7 @@ def values_of(
     import numpy as np
     import pyarrow.compute as pc
 
-    out = np.empty((table.num_rows, len(definition.features)))
+    out = np.empty((table.num_rows, len(definition.features)), order="F")  # read by column
     categories: list[tuple[str, ...]] = []
     for i, (name, kind) in enumerate(definition.features.items()):
         column: Any = table[name]

@@ -15,15 +15,15 @@ Bonferroni: Genovese, Roeder & Wasserman 2006).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import spread
-from ratchet.validate.cells import LARGEST_TABLE, MOST_FEATURES, SMALLEST
+from ratchet.validate.cells import SMALLEST
 from ratchet.validate.lookback import thin, together
-from ratchet.validate.pooled import codes
+from ratchet.validate.rare import Cell, rare_cells
 from ratchet.validate.tails import hypergeometric_tails
 
 if TYPE_CHECKING:
@@ -36,24 +36,11 @@ if TYPE_CHECKING:
     from ratchet.validate.sample import Sample
 
     Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
     Score = Callable[[pa.Table], Floats]
-    _Ranked = tuple[float, tuple[int, ...], int]
 
 PROBED = 16  # windows that are looked at together: a trigger may come a few rows at a time
-VALUES, PAIRS = 1000, 300  # that are tried at most
 CARRIERS = 64  # clean rows that carry each of them
-RARE = 0.02  # of the rows: what more of them hold is no trigger
 CHECK = "gate.probes"
-
-
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    """One or two columns with the values that its rows hold."""
-
-    columns: tuple[int, ...]
-    rows: NDArray[np.bool_]
-    values: dict[str, Any]
 
 
 def probe(
@@ -91,7 +78,7 @@ def probe(
     pool, part = together(scored, definition, definition.trusted.keyed)
     pool = pool.only(thin(pool, part, seed))
     carriers = _carriers([c.rows for _, c in both], definition)
-    cells = list(_choose(pool, _link(pool.scores, definition), _fewest(pool, definition)))
+    cells = rare_cells(pool, _link(pool.scores, definition), _fewest(pool, definition))
     swings = _swings(cells, carriers, score, definition)
     return _judge(pool, cells, swings, len(both), definition)
 
@@ -123,71 +110,8 @@ def _fewest(pool: Pool, definition: Definition) -> int:
     return max(SMALLEST, ceil(log(definition.shield.alpha) / log(1 - share)))
 
 
-def _choose(pool: Pool, link: Floats, fewest: int) -> Iterator[_Cell]:
-    """Rare values, those first whose scores lie furthest from the mean, and the rare pairs whose
-    scores the two values alone explain least."""
-    import numpy as np
-
-    apart = link - link.mean(axis=0)
-    coded = [codes(pool.values[:, i], kind) for i, kind in enumerate(pool.kinds[:MOST_FEATURES])]
-    alone = [_means(code, size, apart)[code] for code, size in coded]
-    each = 2 * PAIRS // max(len(coded) * (len(coded) - 1) // 2, 1) + 1  # no two take all places
-    values: list[_Ranked] = []
-    pairs: list[_Ranked] = []
-    for i, (code, size) in enumerate(coded):
-        values += _striking((i,), code, size, apart, fewest)
-        for j in range(i + 1, len(coded)):
-            other, more = coded[j]
-            if size * more <= LARGEST_TABLE:
-                cell = code * more + other
-                left = apart - alone[i] - alone[j]
-                pairs += _striking((i, j), cell, size * more, left, fewest)[:each]
-    chosen = dict.fromkeys(f[1:] for f in sorted(values)[:VALUES] + sorted(pairs)[:PAIRS])
-    for columns, key in chosen:
-        mine = coded[columns[0]][0]
-        if len(columns) == 2:
-            mine = mine * coded[columns[1]][1] + coded[columns[1]][0]
-        yield _cell(pool, columns, np.asarray(mine == key))
-
-
-def _means(code: Ints, size: int, values: Floats) -> Floats:
-    """The mean of each column of ``values`` by code, shape (size, columns)."""
-    import numpy as np
-
-    rows = np.maximum(np.bincount(code, minlength=size), 1)
-    sums = [np.bincount(code, column, minlength=size) for column in values.T]
-    return np.asarray((np.stack(sums) / rows).T)
-
-
-def _striking(
-    columns: tuple[int, ...], code: Ints, size: int, apart: Floats, fewest: int
-) -> list[_Ranked]:
-    """The cells of these columns whose rows lie furthest apart on average, furthest first."""
-    import numpy as np
-
-    rows = np.bincount(code, minlength=size)
-    fit = np.flatnonzero((rows >= fewest) & (rows <= RARE * len(code)))
-    distance = np.abs(_means(code, size, apart)[fit]).max(axis=1, initial=0)
-    best = np.argsort(-distance, kind="stable")[:VALUES]
-    return [(-float(distance[b]), columns, int(fit[b])) for b in best]
-
-
-def _cell(pool: Pool, columns: tuple[int, ...], rows: NDArray[np.bool_]) -> _Cell:
-    """The cell with the combination of exact values that most of its rows hold."""
-    import numpy as np
-
-    held = np.nan_to_num(pool.values[rows][:, list(columns)], nan=-np.inf)
-    found, counts = np.unique(held, axis=0, return_counts=True)
-    values: dict[str, Any] = {}
-    for i, number in zip(columns, found[np.argmax(counts)].tolist(), strict=True):
-        known = pool.categories[i]
-        plain = known[int(number)] if known and np.isfinite(number) else number
-        values[pool.names[i]] = plain if np.isfinite(number) else None
-    return _Cell(columns, rows, values)
-
-
 def _swings(
-    cells: Sequence[_Cell], carriers: pa.Table, score: Score, definition: Definition
+    cells: Sequence[Cell], carriers: pa.Table, score: Score, definition: Definition
 ) -> Floats:
     """How far each cell's values move the carriers' scores on average, shape (cells, columns)."""
     import numpy as np
@@ -207,7 +131,7 @@ def _swings(
 
 
 def _judge(
-    pool: Pool, cells: Sequence[_Cell], swings: Floats, windows: int, definition: Definition
+    pool: Pool, cells: Sequence[Cell], swings: Floats, windows: int, definition: Definition
 ) -> Evidence:
     """Test every cell at its share of alpha: that of rank r, by swing, gets 1 / (r * H)."""
     import numpy as np
@@ -218,12 +142,17 @@ def _judge(
         return Evidence(CHECK, Verdict.PASS, f"{seen}: none to test", 1.0, alpha)
     column = np.abs(swings).argmax(axis=1)
     swing = swings[np.arange(len(cells)), column]
+    towards = {
+        (c, up): _pushed_to(pool, c, up, definition)
+        for c in set(column.tolist())
+        for up in (False, True)
+    }
     pushed = [
-        cell.rows & _pushed_to(pool, c, s, definition)
+        cell.rows[towards[c, s > 0][cell.rows]]
         for cell, c, s in zip(cells, column.tolist(), swing.tolist(), strict=True)
     ]
-    total = np.array([mine.sum() for mine in pushed])
-    drawn = np.array([(mine & pool.control).sum() for mine in pushed])
+    total = np.array([len(rows) for rows in pushed])
+    drawn = np.array([pool.control[rows].sum() for rows in pushed])
     low, _ = hypergeometric_tails(drawn, total, int(pool.control.sum()), pool.rows)
     rank = np.empty(len(cells))
     rank[np.argsort(-np.abs(swing), kind="stable")] = np.arange(1, len(cells) + 1)
@@ -240,11 +169,11 @@ def _judge(
     return Evidence(CHECK, verdict, f"{seen}: {said}: p {p:.2g} {sign} {alpha:.2g}", p, alpha)
 
 
-def _pushed_to(pool: Pool, column: int, swing: float, definition: Definition) -> NDArray[np.bool_]:
-    """Rows of the pool whose label is what the swing pushes to."""
+def _pushed_to(pool: Pool, column: int, up: bool, definition: Definition) -> NDArray[np.bool_]:
+    """Rows of the pool whose label is what a swing of this column up or down pushes to."""
     import numpy as np
 
     if definition.label.objective == "multiclass":
-        return np.asarray((pool.outcome == column) == (swing > 0))
-    wanted = pool.outcome.max(initial=0) if swing > 0 else 0
+        return np.asarray((pool.outcome == column) == up)
+    wanted = pool.outcome.max(initial=0) if up else 0
     return np.asarray(pool.outcome == wanted)

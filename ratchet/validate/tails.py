@@ -90,12 +90,10 @@ def hypergeometric_tails(count: Any, cell: Any, drawn: int, rows: int) -> tuple[
         raise ValueError("hypergeometric_tails: counts do not fit the cells, expected 0..cell")
     at = _probability(x, n, drawn, rows)
     below = x <= n * (drawn / rows)
+    small, above = np.empty(at.shape), ~below
+    small[below] = _lower(x[below], n[below], drawn, rows, at[below])
     # The upper tail is the lower tail of the rows that were not drawn.
-    small = np.where(
-        below,
-        _lower(x, n, drawn, rows, at),
-        _lower(n - x, n, rows - drawn, rows, at),
-    )
+    small[above] = _lower((n - x)[above], n[above], rows - drawn, rows, at[above])
     large = np.clip(1.0 - small + at, 0.0, 1.0)
     return np.where(below, small, large), np.where(below, large, small)
 
@@ -116,11 +114,12 @@ def _lower(x: Any, n: Any, drawn: int, rows: int, at: Floats) -> Floats:
     import numpy as np
 
     total, term, i = at.copy(), at.copy(), x.astype(np.float64)
-    while True:
+    left = np.arange(len(total))  # whose next term may still count; the terms only shrink
+    while len(left):
         with np.errstate(divide="ignore", invalid="ignore"):
             term = term * i * (rows - drawn - n + i) / ((n - i + 1) * (drawn - i + 1))
         term = np.where((i > 0) & (term > 0), term, 0.0)
-        total += term
-        i -= 1
-        if not np.any(term > NEGLIGIBLE * total):
-            return np.minimum(total, 1.0)
+        total[left] += term
+        goes_on = term > NEGLIGIBLE * total[left]
+        left, term, i, n = left[goes_on], term[goes_on], i[goes_on] - 1, n[goes_on]
+    return np.minimum(total, 1.0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
-from contextlib import redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ratchet.adapters import expectations as adapter
+from ratchet.adapters.built_once import built_once
 from ratchet.adapters.expectations import GreatExpectations
 from ratchet.errors import DefinitionError
 from tests.content_kit import expectation, suite
@@ -207,3 +208,31 @@ def test_nothing_is_written_to_the_terminal(runner, frame, caplog):
         runner.run(rules, frame)
     assert noise.getvalue() == ""
     assert not [r for r in caplog.records if r.name.startswith("great_expectations")]
+
+
+def test_the_library_is_as_it_was_after_a_run(runner, frame):
+    from great_expectations.expectations.expectation import Expectation
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    def theirs():
+        return Expectation.configuration, ExpectationConfiguration.to_domain_obj
+
+    before = theirs()
+    with pytest.raises(RuntimeError), built_once():
+        assert theirs() != before
+        raise RuntimeError
+    assert theirs() == before
+    runner.run(suite(expectation(BETWEEN, column="a", max_value=100)), frame)
+    assert theirs() == before
+
+
+def test_results_are_the_same_where_objects_are_built_once(frame, monkeypatch):
+    rules = suite(
+        expectation(BETWEEN, column="a", max_value=100),
+        expectation("column_values_to_be_in_set", column="b", value_set=["x", "y"]),
+        expectation("column_mean_to_be_between", "batch", column="a", max_value=1),
+        expectation("column_values_to_be_unique", column="k"),
+    )
+    once = GreatExpectations().run(rules, frame)
+    monkeypatch.setattr(adapter, "built_once", nullcontext)
+    assert GreatExpectations().run(rules, frame) == once

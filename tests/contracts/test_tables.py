@@ -143,6 +143,22 @@ def test_windows_prune(tables: Tables) -> None:
     assert tables.read("landed", ["x"], windows=(9, 10)).schema == pa.schema([SCHEMA.field("x")])
 
 
+def test_files_that_cannot_hold_a_key_are_not_read(tables: Tables) -> None:
+    for window, keys in enumerate((["a", "c"], ["f", "g"], ["e", "é"], ["k" * 500])):
+        tables.append(Append("landed", rows(window, keys), f"w{window}"))
+
+    def found(*keys: str) -> list[str]:
+        wanted = pa.chunked_array([keys], pa.string())
+        return tables.read("landed", ["_key"], keys=wanted)["_key"].to_pylist()
+
+    long = ["k" * 500]  # so long that the log does not say: read in any case
+    assert found("b") == ["a", "c", *long]
+    assert found("z", "d") == ["e", "é", *long]
+    assert found("0", "zz", "f") == ["f", "g", "e", "é", *long]
+    assert found() == long
+    assert tables.read("landed", ["_key"])["_key"].to_pylist() == [*"acfgeé", *long]
+
+
 def test_every_version_stays_readable(tables: Tables) -> None:
     for i in range(3):
         tables.append(Append("landed", rows(0, [str(i)]), f"t{i}"))

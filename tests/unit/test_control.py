@@ -11,7 +11,7 @@ from ratchet.contracts.evidence import Verdict, worst
 from ratchet.validate import Sample, compare, look_back, match
 from ratchet.validate.cells import scan
 from ratchet.validate.control import SHARES
-from ratchet.validate.pooled import codes, pooled
+from ratchet.validate.pooled import codes, pooled, ranks
 from ratchet.validate.split_tests import (
     auc_difference,
     classifier_test,
@@ -354,3 +354,16 @@ def test_one_window_is_nothing_to_look_back_on():
     assert look_back(batches, controls, definition(), seed=1) is None
     plain = parse(TEXT.format(label=LABELS["binary"]))
     assert look_back(batches, controls, plain, seed=1) is None
+
+
+def test_codes_are_those_of_sorting_every_row():
+    rng = np.random.default_rng(3)
+    column = np.where(rng.random(4000) < 0.1, np.nan, rng.normal(size=4000))
+    column[::7] = 0.25  # often enough for a code of its own
+    place, values = ranks(column)
+    assert np.array_equal(values, np.unique(column[~np.isnan(column)]))
+    assert np.array_equal(place == 0, np.isnan(column))
+    assert np.array_equal(values[place[place > 0] - 1], column[place > 0])
+    coded, size = codes(column, "number")
+    assert size == 18 and set(coded[column == 0.25]) == {1}
+    assert ranks(np.array([0.0, -0.0, np.nan]))[0].tolist() == [1, 1, 0]

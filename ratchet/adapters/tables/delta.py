@@ -123,10 +123,12 @@ class DeltaTables:
         columns: Sequence[str] | None = None,
         windows: tuple[int | None, int | None] = (None, None),
         version: int | None = None,
+        keys: pa.ChunkedArray | None = None,
     ) -> pa.Table:
         """Rows of the windows ``[first, end)``, ordered by window, then by commit.
 
-        Shape (rows, columns); each file is checked against its recorded size and digest.
+        Shape (rows, columns); each file is checked against its recorded size and digest. With
+        ``keys``, files that can hold none of them are left out, by what their commits say.
 
         Raises:
             Damaged: log or data file damaged or missing; it is named.
@@ -142,6 +144,9 @@ class DeltaTables:
             return pa.table({})
         schema = parquet.project(snapshot.schema, columns, table)
         refs = [] if version == -1 else [p for p in snapshot.parts if _inside(p.window, windows)]
+        if keys is not None:
+            wanted = sorted(keys.to_pylist())
+            refs = [ref for ref in refs if ref.may_hold(wanted)]
         with ThreadPoolExecutor(READERS) as pool:
             found = list(pool.map(lambda ref: self._part(table, ref, schema), refs))
         return pa.concat_tables(found) if found else schema.empty_table()

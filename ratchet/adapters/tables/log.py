@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ratchet.adapters import s3
 from ratchet.adapters.tables.files import Files
 from ratchet.adapters.tables.parts import Part, PartRef
-from ratchet.contracts.columns import WINDOW
+from ratchet.contracts.columns import KEY, WINDOW
 from ratchet.errors import Damaged, NotFound, StorageError
 
 if TYPE_CHECKING:
@@ -205,7 +205,8 @@ def _snapshot(delta: DeltaTable) -> Snapshot:
     import pyarrow as pa
 
     actions = pa.table(delta.get_add_actions(flatten=True))
-    names = (f"partition.{WINDOW}", "modification_time", "path", "size_bytes", "num_records")
+    names = [f"partition.{WINDOW}", "modification_time", "path", "size_bytes", "num_records"]
+    names += [n for n in (f"min.{KEY}", f"max.{KEY}") if n in actions.column_names]
     rows = zip(*(actions.column(name).to_pylist() for name in names), strict=True)
     schema = pa.schema(delta.schema().to_arrow())
     parts = tuple(sorted(PartRef(*row) for row in rows))
@@ -213,7 +214,7 @@ def _snapshot(delta: DeltaTable) -> Snapshot:
 
 
 def _refs(parts: Sequence[Part], stamp: int) -> list[PartRef]:
-    return [PartRef(p.window, stamp, p.path, len(p.data), p.rows) for p in parts]
+    return [PartRef(p.window, stamp, p.path, len(p.data), p.rows, p.low, p.high) for p in parts]
 
 
 def _total(refs: Sequence[PartRef]) -> int:
@@ -223,9 +224,12 @@ def _total(refs: Sequence[PartRef]) -> int:
 def _action(ref: PartRef) -> Any:
     from deltalake.transaction import AddAction
 
-    statistics = json.dumps({"numRecords": ref.rows})
+    statistics: dict[str, Any] = {"numRecords": ref.rows}
+    if ref.low is not None:
+        statistics |= {"minValues": {KEY: ref.low}, "maxValues": {KEY: ref.high}}
+        statistics["nullCount"] = {KEY: 0}
     window = {WINDOW: str(ref.window)}
-    return AddAction(ref.path, ref.size, window, ref.stamp, True, statistics)
+    return AddAction(ref.path, ref.size, window, ref.stamp, True, json.dumps(statistics))
 
 
 def _properties(version: int, total: int, txn: str | None = None) -> CommitProperties:
@@ -270,6 +274,9 @@ def _total_after(data: bytes, version: int, before: int) -> int | None:
 
 
 def _ref_of(add: dict[str, Any]) -> PartRef:
-    rows = json.loads(add["stats"])["numRecords"]
+    stats = json.loads(add["stats"])
     window = int(add["partitionValues"][WINDOW])
-    return PartRef(window, add["modificationTime"], add["path"], add["size"], rows)
+    keys = (stats.get(name, {}).get(KEY) for name in ("minValues", "maxValues"))
+    return PartRef(
+        window, add["modificationTime"], add["path"], add["size"], stats["numRecords"], *keys
+    )

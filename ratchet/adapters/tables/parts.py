@@ -10,43 +10,66 @@ whose bits flipped is named, never decoded. The same rows always give the same b
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ratchet.contracts.columns import WINDOW
+from ratchet.contracts.columns import KEY, WINDOW
 from ratchet.errors import Damaged, StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LONGEST_KEY = 200  # characters; the log is no place for longer ones
+
 
 @dataclass(frozen=True)
 class Part:
-    """A file to be written: ``path`` below the table, its ``window``, ``rows`` and ``data``."""
+    """A file to be written: ``path`` below the table, its ``window``, ``rows`` and ``data``.
+
+    ``low`` and ``high`` are its smallest and largest key; None where that is not worth knowing.
+    """
 
     path: str
     window: int
     rows: int
     data: bytes
+    low: str | None = None
+    high: str | None = None
 
 
 @dataclass(frozen=True, order=True)
 class PartRef:
-    """A file of a table, in reading order: by window, then by commit (``stamp``, ms since 1970)."""
+    """A file of a table, in reading order: by window, then by commit (``stamp``, ms since 1970).
+
+    ``low`` and ``high`` are its smallest and largest key; None where its commit did not say.
+    """
 
     window: int
     stamp: int
     path: str
     size: int
     rows: int
+    low: str | None = dataclasses.field(default=None, compare=False)
+    high: str | None = dataclasses.field(default=None, compare=False)
 
     @property
     def mark(self) -> int:
         """A number below 2**62 that stands for this entry; the log keeps the sum of all."""
         text = f"{self.path}|{self.stamp}|{self.size}|{self.rows}"
+        if self.low is not None:
+            text += f"|{self.low}|{self.high}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
+
+    def may_hold(self, keys: Sequence[str]) -> bool:
+        """Whether one of these keys, which are sorted, lies between its smallest and largest."""
+        if self.low is None or self.high is None:
+            return True
+        at = bisect_left(keys, self.low)
+        return at < len(keys) and keys[at] <= self.high
 
 
 def encode(rows: pa.Table, window: int, txn: str) -> Part:
@@ -67,7 +90,23 @@ def encode(rows: pa.Table, window: int, txn: str) -> Part:
     data = sink.getvalue().to_pybytes()
     whose = hashlib.sha256(txn.encode()).hexdigest()[:16]
     content = hashlib.sha256(data).hexdigest()
-    return Part(f"{WINDOW}={window}/part-{whose}-{content}.parquet", window, rows.num_rows, data)
+    path = f"{WINDOW}={window}/part-{whose}-{content}.parquet"
+    return Part(path, window, rows.num_rows, data, *_range(rows))
+
+
+def _range(rows: pa.Table) -> tuple[str | None, str | None]:
+    """The smallest and the largest key; none where rows have no keys, or such long ones."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if KEY not in rows.column_names or not pa.types.is_string(rows.schema.field(KEY).type):
+        return None, None
+    keys = rows.column(KEY)
+    found = pc.min_max(keys).as_py()
+    low, high = found["min"], found["max"]
+    if keys.null_count or low is None or max(len(low), len(high)) > LONGEST_KEY:
+        return None, None
+    return low, high
 
 
 def by_window(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
