@@ -17,6 +17,7 @@ from ratchet.contracts.metrics import row_losses, summary
 from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
+from tasks.sealed import read_sealed, sealed_mask, unsealed_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +52,8 @@ def gate(cycle: Cycle) -> None:
     cycle.gate_evidence += core.judge_trusted(_on_trusted(cycle), definition)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
         cycle.gate_evidence.append(_probe(cycle))
+    if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # what is read is spent
+        cycle.gate_evidence += read_sealed(cycle, request)
 
 
 def comparison(cycle: Cycle) -> core.Comparison:
@@ -89,11 +92,15 @@ def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:
 
 def _probe(cycle: Cycle) -> Evidence:
     """Does a rare value of the last windows turn the candidate's predictions?"""
+    import pyarrow as pa
+
     candidate = cycle.candidates[cycle.chosen or ""]
     last = cycle.workspace.calendar.window_of(cycle.judged_cut().holdout_before - 1).index
     span = (last - rules.PROBED + 1, last)
     rows, labels = labelled(cycle, cycle.window, span, None, revoked=False)
-    control = trusted_rows(cycle, cycle.window, span)
+    unsealed = ~sealed_mask(cycle.workspace, rows)
+    rows, labels = rows.filter(pa.array(unsealed)), labels[unsealed]
+    control = unsealed_of(cycle.workspace, trusted_rows(cycle, cycle.window, span))
     return rules.probe(
         by_window(cycle, rules.Sample(rows, labels), span),
         by_window(cycle, rules.Sample(control, numbers(control[LABEL])), span),
@@ -119,7 +126,7 @@ def _trusted_rows(cycle: Cycle) -> pa.Table:
         ),
         pc.and_(pc.less(rows[KNOWN], cycle.window.end), pc.is_valid(rows[LABEL])),
     )
-    return rows.filter(inside).combine_chunks()
+    return unsealed_of(cycle.workspace, rows.filter(inside)).combine_chunks()
 
 
 def _anchor(cycle: Cycle) -> Bundle | None:

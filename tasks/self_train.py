@@ -34,6 +34,7 @@ from ratchet.contracts.revocation import revoked_now, without_revoked
 from ratchet.errors import NoCandidate
 from tasks import show
 from tasks.cycle import Cycle
+from tasks.sealed import seal_of
 
 if TYPE_CHECKING:
     from ratchet.contracts.clock import Window
@@ -54,6 +55,7 @@ class Evidence:
     revocations_version: int
     trusted_version: int = -1
     trusted_labels: int = 0  # that stand in for labels that were kept out
+    sealed_share: float = 0.0  # of all rows, left out
 
 
 @task(name="self_train", cache_policy=NO_CACHE, persist_result=False)
@@ -93,11 +95,12 @@ def read_evidence(
     labels_version: int | None = None,
     revocations_version: int | None = None,
     trusted_version: int | None = None,
+    sealed_share: float | None = None,
 ) -> Evidence:
     """The rows and labels that were known at the end of ``window``, of these table versions.
 
-    What a revoked source sent is left out. Trusted rows stand for windows whose labels were kept
-    out; a ``trusted_version`` of -1 says that none did.
+    What a revoked source sent is left out, and so is every sealed row. Trusted rows stand for
+    windows whose labels were kept out; a ``trusted_version`` of -1 says that none did.
 
     Raises:
         NoCandidate: nothing was accepted, or no label is mature.
@@ -122,12 +125,14 @@ def read_evidence(
         raise NoCandidate(
             f"{rows.num_rows:,} accepted rows and {labels.num_rows:,} labels are known so far"
         )
-    rows, labels = rows.select(columns), labels.select(label_columns)
+    seal = seal_of(workspace, sealed_share)
+    rows, labels = seal.without(rows.select(columns)), labels.select(label_columns)
     instead = 0
     if definition.trusted is not None and trusted_version != -1:
         if trusted_version is None:
             trusted_version = workspace.landing_tables.version(TRUSTED)
         trusted = workspace.landing_tables.read(TRUSTED, [*columns, LABEL], known, trusted_version)
+        trusted = seal.without(trusted)
         if trusted.num_rows:
             rows, labels, instead = core.stand_in(definition, rows, labels, trusted, window.end)
     labelled = core.join_labels(definition, rows, labels, window.end)
@@ -140,6 +145,7 @@ def read_evidence(
         revocations_version,
         trusted_version if instead and trusted_version is not None else -1,
         instead,
+        seal.share,
     )
 
 
@@ -169,6 +175,7 @@ def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe:
         parent=cycle.champion.version if cycle.champion else None,
         revocations_version=known.revocations_version,
         trusted_version=known.trusted_version,
+        sealed_share=known.sealed_share,
     )
 
 

@@ -66,6 +66,7 @@ def rebuild(workspace: Workspace, bundle: Bundle) -> tuple[str, bytes]:
         lineage.labels_version,
         lineage.revocations_version,
         lineage.trusted_version,
+        lineage.sealed_share,
     )
     cut = replace(known.cut, train_before=lineage.train_before)
     recipe = Recipe.model_validate(dict(lineage.recipe))

@@ -28,6 +28,7 @@ from tasks.cycle import Cycle
 from tasks.labelled import labelled
 from tasks.recover import recover
 from tasks.rollback import prove, put_back
+from tasks.sealed import sealed_mask
 
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
@@ -96,7 +97,7 @@ def _skill(workspace: Workspace, made: list[Decision], serves: int) -> Evidence:
         return Evidence(core.SKILL, Verdict.INCONCLUSIVE, text)
     window = workspace.calendar.window(newest)
     rows, labels = labelled(Cycle(workspace, window), window, span, None, revoked=False)
-    known = np.isfinite(labels)  # a mature row may have none
+    known = np.isfinite(labels) & ~sealed_mask(workspace, rows)  # a mature row may have none
     rows, labels = rows.filter(pa.array(known)), labels[known]
     objective = workspace.definition.label.objective
     try:

@@ -71,6 +71,13 @@ class Workspace:
         return open_tables(self.settings.root_of(self.name), self.settings)
 
     @cached_property
+    def seal_secret(self) -> bytes:
+        """What decides which rows are sealed: drawn once, and shared by every replay."""
+        from tasks.sealed import drawn_once
+
+        return drawn_once(self.landing_tables)
+
+    @cached_property
     def tables(self) -> Tables:
         """Accepted rows, quarantine, decisions: apart for a replay."""
         from ratchet.adapters.tables import open_tables

@@ -64,7 +64,20 @@ def _status(name: str) -> dict[str, Any]:
         "rows_quarantined": sum(d.quarantined for d in made),
         "open_quarantine": len(quarantine.entries(workspace, only_open=True)),
         "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
+        **_sealed(workspace, made),
     }
+
+
+def _sealed(workspace: Workspace, made: list[Decision]) -> dict[str, Any]:
+    """The account of sealed rows, where the pipeline declares any."""
+    from ratchet.gate import Account
+
+    part = workspace.definition.sealed
+    if part is None:
+        return {}
+    account = Account.from_json(made[-1].ledger.get("sealed", {}) if made else {})
+    left = round(account.left(part.alpha), 6)
+    return {"sealed": {**account.as_json(), "alpha": part.alpha, "left": left}}
 
 
 def _show_status(one: dict[str, Any]) -> None:
@@ -85,6 +98,12 @@ def _show_status(one: dict[str, Any]) -> None:
     rows, out = one["rows_accepted"], one["rows_quarantined"]
     console.print(f"  rows        {rows:,} accepted, {out:,} quarantined")
     console.print(f"  quarantine  {one['open_quarantine']} entries wait for a person")
+    if sealed := one.get("sealed"):
+        many = "" if sealed["readings"] == 1 else "s"
+        console.print(
+            f"  sealed      {sealed['readings']} reading{many} of {sealed['rows']:,} rows, "
+            f"{sealed['failed']} failed; {sealed['left']:.4f} of alpha {sealed['alpha']:g} left"
+        )
     console.print(f"  bill        {one['seconds']:,} s of wall time")
 
 

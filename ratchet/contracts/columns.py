@@ -34,6 +34,7 @@ INCIDENTS = "incidents"
 TRUSTED = "trusted"  # rows with their labels by the independent path; never trained on
 ACCOUNTS = "accounts"  # what each source's audits and comparisons showed, window by window
 NOTIFICATIONS = "notifications"  # who was told of what, and whether it arrived
+SEAL = "seal"  # the secret that decides which rows are sealed; one line
 REVOCATIONS = "revocations"  # what may no longer be learned from, and since when
 
 
@@ -127,6 +128,13 @@ def revocations_schema() -> pa.Schema:
             ("at", pa.timestamp("us", tz="UTC")),
         ]
     )
+
+
+def seal_schema() -> pa.Schema:
+    """Schema of ``seal``: one line, ``secret`` in hex, drawn at random when it is first needed."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(WINDOW, pa.int32(), nullable=False), ("secret", pa.string())])
 
 
 def quarantine_schema() -> pa.Schema:

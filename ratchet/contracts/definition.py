@@ -31,6 +31,7 @@ from ratchet.contracts.clock import Calendar, Clock, ClockKind
 from ratchet.contracts.defence import Part, Record, Share, Shield, Trusted
 from ratchet.contracts.notice import Notify
 from ratchet.contracts.recipes import NAME, Recipe
+from ratchet.contracts.sealed import Sealed
 from ratchet.errors import DefinitionError
 
 FeatureKind = Literal["number", "category"]
@@ -180,6 +181,7 @@ class Definition(Part):
     shield: Shield = Shield()
     trusted: Trusted | None = None
     record: Record | None = None
+    sealed: Sealed | None = None
     notify: Notify = Notify()
 
     @model_validator(mode="after")
@@ -261,9 +263,13 @@ class Definition(Part):
     def digest(self) -> str:
         """SHA-256 of the definition's content (hex); comments and key order do not count.
 
-        Nor does ``notify``: whoever is told, the same is learned.
+        Nor does ``notify``: whoever is told, the same is learned. A part that the first release did
+        not have is left out where it is not declared, so that its digests stay what they were.
         """
         found = self.model_dump(mode="json", by_alias=True, exclude={"notify"})
+        for later in ("sealed",):
+            if found[later] is None:
+                del found[later]
         content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 

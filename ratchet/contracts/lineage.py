@@ -54,6 +54,7 @@ class Lineage:
     model_digest: str = ""
     revocations_version: int = -1  # of the table that says what may not be learned from
     trusted_version: int = -1  # of the trusted rows that stood in for blocked labels
+    sealed_share: float = 0.0  # of all rows that were sealed, and so left out
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict; what the first release did not have is left out where unused,
@@ -62,6 +63,8 @@ class Lineage:
         for later in ("revocations_version", "trusted_version"):
             if out[later] < 0:
                 del out[later]
+        if not out["sealed_share"]:
+            del out["sealed_share"]
         return out
 
     @classmethod

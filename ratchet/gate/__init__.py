@@ -10,17 +10,22 @@ better, by a test that holds however often it looks; nothing missing, broken or 
 
 from ratchet.gate.approval import Answer, answered, awaiting
 from ratchet.gate.judge import GateInput, Judgement, judge
+from ratchet.gate.sealed import Account, Reading, SealedInput, judge_sealed
 from ratchet.gate.sequential import Comparison
 from ratchet.gate.trusted import TrustedInput, judge_trusted
 
 __all__ = [
+    "Account",
     "Answer",
     "Comparison",
     "GateInput",
     "Judgement",
+    "Reading",
+    "SealedInput",
     "TrustedInput",
     "answered",
     "awaiting",
     "judge",
+    "judge_sealed",
     "judge_trusted",
 ]

@@ -80,14 +80,15 @@ def judge_trusted(request: TrustedInput | None, definition: Definition) -> list[
     champion = row_losses(objective, request.y, before)
     found = [_overall(champion, candidate, definition), _gap(candidate, request.rest, definition)]
     if request.champion is not None and definition.gate.slices:
-        found.append(_slices(request.slices, champion, candidate, definition))
+        slices = no_slice_worse("trusted", request.slices, champion, candidate, definition)
+        found.append(slices)
     if request.anchor is not None:
         anchor = row_losses(objective, request.y, request.anchor)
         found.append(_displacement(anchor, candidate, definition))
     return found
 
 
-def _bound(values: Floats, alpha: float) -> tuple[float, float]:
+def mean_and_bound(values: Floats, alpha: float) -> tuple[float, float]:
     """Mean, and the distance of its one-sided bound, by Student's t over the rows."""
     n = len(values)
     error = float(values.std(ddof=1)) / math.sqrt(n)
@@ -95,7 +96,7 @@ def _bound(values: Floats, alpha: float) -> tuple[float, float]:
 
 
 def _overall(champion: Floats, candidate: Floats, definition: Definition) -> Evidence:
-    gain, half = _bound(champion - candidate, definition.gate.alpha)
+    gain, half = mean_and_bound(champion - candidate, definition.gate.alpha)
     margin = definition.gate.slice_margin * float(champion.mean())
     if gain - half >= -margin:
         verdict, said = Verdict.PASS, f"lower bound {gain - half:.4f} >= -{margin:.4f}"
@@ -111,11 +112,22 @@ def _overall(champion: Floats, candidate: Floats, definition: Definition) -> Evi
     return Evidence("gate.trusted", verdict, text, gain - half, -margin)
 
 
-def _slices(
-    slices: Mapping[str, Any], champion: Floats, candidate: Floats, definition: Definition
+def no_slice_worse(
+    kind: str,
+    slices: Mapping[str, Any],
+    champion: Floats,
+    candidate: Floats,
+    definition: Definition,
 ) -> Evidence:
-    """Blocks a slice that is shown to be worse; what 1,000 rows cannot resolve is left to the
-    stream's own rows (``gate.slices``)."""
+    """Blocks where a slice is shown to be worse; what 1,000 rows cannot resolve is left to the
+    stream's own rows (``gate.slices``).
+
+    Args:
+        kind: of rows, ``trusted`` or ``sealed``; a random sample, drawn row by row.
+        slices: column to its values, shape (rows,).
+        champion, candidate: shape (rows,), losses.
+        definition: gives ``gate.slices``, ``gate.slice_margin`` and ``gate.alpha``.
+    """
     import numpy as np
 
     groups = []
@@ -125,16 +137,16 @@ def _slices(
             mine = values == value
             if mine.sum() >= SMALLEST_SLICE:
                 groups.append((f"{column}={value}", mine))
-    worse = []
+    worse, gate = [], definition.gate
     for name, mine in groups:
-        gain, half = _bound((champion - candidate)[mine], definition.gate.alpha / len(groups))
-        margin = definition.gate.slice_margin * float(champion[mine].mean())
+        gain, half = mean_and_bound((champion - candidate)[mine], gate.alpha / len(groups))
+        margin = gate.slice_margin * float(champion[mine].mean())
         if gain + half < -margin:
             worse.append(f"{name} ({int(mine.sum())} rows): upper bound {gain + half:.4f}")
-    text = f"{len(worse)} of {len(groups)} slices worse on trusted rows, 0 allowed"
+    text = f"{len(worse)} of {len(groups)} slices worse on {kind} rows, 0 allowed"
     verdict = Verdict.BLOCK if worse else Verdict.PASS
     shown = f"{text}: {'; '.join(worse[:3])}" if worse else text
-    return Evidence("gate.trusted_slices", verdict, shown, float(len(worse)), 0.0)
+    return Evidence(f"gate.{kind}_slices", verdict, shown, float(len(worse)), 0.0)
 
 
 def _gap(candidate: Floats, rest: Floats, definition: Definition) -> Evidence:
@@ -157,7 +169,7 @@ def _gap(candidate: Floats, rest: Floats, definition: Definition) -> Evidence:
 
 def _displacement(anchor: Floats, candidate: Floats, definition: Definition) -> Evidence:
     """Many steps that are each "not worse by more than the margin" must not add up."""
-    lost, half = _bound(candidate - anchor, definition.gate.alpha)
+    lost, half = mean_and_bound(candidate - anchor, definition.gate.alpha)
     budget = definition.shield.displacement * float(anchor.mean())
     verdict = Verdict.BLOCK if lost - half > budget else Verdict.PASS
     sign = ">" if verdict is Verdict.BLOCK else "<="

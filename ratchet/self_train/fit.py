@@ -157,6 +157,7 @@ def bundle_of(
     parent: int | None,
     revocations_version: int = -1,
     trusted_version: int = -1,
+    sealed_share: float = 0.0,
 ) -> Bundle:
     """The bundle of a trained model: manifest with lineage and gains, model, reference sample.
 
@@ -167,6 +168,7 @@ def bundle_of(
             were read.
         code_digest: digest of the code that trains.
         parent: the champion's version at this time, or None.
+        sealed_share: of all rows that were sealed, and so left out.
     """
     lineage = Lineage(
         pipeline=definition.name,
@@ -186,6 +188,7 @@ def bundle_of(
         parent=parent,
         revocations_version=revocations_version,
         trusted_version=trusted_version,
+        sealed_share=sealed_share,
     )
     manifest = Manifest(
         objective=definition.label.objective,

@@ -210,8 +210,8 @@ def test_what_does_not_fit_together_is_said() -> None:
     [
         (
             "colour",
-            "drift, features, gate, label, name, notify, recipes, record, shield, source, time, "
-            "train, trusted, validate",
+            "drift, features, gate, label, name, notify, recipes, record, sealed, shield, source, "
+            "time, train, trusted, validate",
         ),
         ("source__colour", "features, ignore, key, known, labels, landing"),
         ("validate__colour", "max_quarantined_share, max_skill_loss"),
