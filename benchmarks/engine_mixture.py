@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from benchmarks.engine_fits import Fit, Fits
 from benchmarks.engine_policies import Policy, Step
 from ratchet.contracts.metrics import row_losses
-from ratchet.contracts.recipes import Member, Recipe
-from ratchet.self_train.members import STANDARD, plan, residual_recipe
-from ratchet.self_train.mixture import mix, scores_of, weigh
+from ratchet.contracts.recipes import STANDARD, Member, Recipe
+from ratchet.contracts.score import mix, scores_of
+from ratchet.self_train.members import plan
+from ratchet.self_train.mixture import weigh
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,27 +50,19 @@ def engine(members: Sequence[Member] = STANDARD, follow: bool = True) -> Policy:
             known = w - delay
             if before:  # the newest mature labels, by models that have learned up to just before
                 losses.append(_losses(fits, before, known - 1))
-            parts, trained = {}, []
-            for member in members:
-                base, top = _fit(fits, member, known)
-                parts[member.name] = top
-                trained += [f for f in dict.fromkeys((base, top)) if id(f) not in paid]
-            paid |= {id(f) for f in trained}
+            parts = {member.name: _fit(fits, member, known) for member in members}
+            trained = [fit for fit in parts.values() if id(fit) not in paid]
+            paid |= {id(fit) for fit in trained}
             before = parts
             yield Step(Mixed(parts, weigh(names, losses if follow else []).weights), trained)
 
     return policy
 
 
-def _fit(fits: Fits, member: Member, known: int) -> tuple[Fit, Fit]:
+def _fit(fits: Fits, member: Member, known: int) -> Fit:
     found = plan(member, known)
-    recipe = Recipe.model_validate(member.model_dump(exclude={"every", "residual"}))
-    base = fits.window(recipe, found.base.first, found.base.end)
-    if found.residual is None or member.residual is None:
-        return base, base
-    span = found.residual
-    top = residual_recipe(member, member.residual)
-    return base, fits.window(top, span.first, span.end, below=base)
+    recipe = Recipe.model_validate(member.model_dump(exclude={"every"}))
+    return fits.window(recipe, found.first, found.end)
 
 
 def _losses(fits: Fits, parts: Mapping[str, Fit], window: int) -> dict[str, float]:

@@ -18,8 +18,8 @@ from benchmarks.engine_peers import Played, sample
 from benchmarks.engine_policies import Policy
 from benchmarks.engine_streams import Rows, Stream
 from ratchet.contracts.metrics import auc, calibration_error, row_losses, student_quantile
+from ratchet.contracts.score import scores_of
 from ratchet.self_train.fit import boost
-from ratchet.self_train.mixture import scores_of
 
 CLOSED = 0.8  # recovered: so much of what the drift cost is won back
 HARMLESS = 0.02  # a drift that costs less nats than this needs no recovery
@@ -133,7 +133,7 @@ _FLOORS: dict[Stream, dict[int, dict[int, float]]] = {}
 
 
 def _oracle(stream: Stream, rows: Rows, span: range) -> dict[int, float]:
-    from ratchet.contracts.bundle import booster
+    from ratchet.contracts.score import booster
 
     model = boost(rows.matrix, rows.labels, stream.features, parameters(plain(3)), 100)
     loaded = booster(model, 1)

@@ -150,7 +150,7 @@ def _auc(space: Workspace, version: int, week: Any) -> float:
     import pyarrow as pa
     from sklearn.metrics import roc_auc_score
 
-    from ratchet.contracts.bundle import predict
+    from ratchet.contracts.score import predict
 
     kinds = {"number": pa.float64(), "category": pa.string()}
     rows = week.features.join(

@@ -13,7 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from ratchet import drift as core
-from ratchet.contracts.bundle import predict
+from ratchet.contracts.score import predict
 from tasks import show
 from tasks.cycle import Cycle
 

@@ -10,10 +10,11 @@ from prefect.cache_policies import NO_CACHE
 
 from ratchet import gate as core
 from ratchet import validate as rules
-from ratchet.contracts.bundle import Bundle, predict
+from ratchet.contracts.bundle import Bundle
 from ratchet.contracts.columns import EVENT, KEY, KNOWN, LABEL, TRUSTED
 from ratchet.contracts.evidence import Evidence, worst
 from ratchet.contracts.metrics import row_losses, summary
+from ratchet.contracts.score import predict
 from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows

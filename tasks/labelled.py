@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ratchet import validate as rules
-from ratchet.contracts.bundle import predict
 from ratchet.contracts.columns import (
     ACCEPTED,
     EVENT,
@@ -23,6 +22,7 @@ from ratchet.contracts.columns import (
 )
 from ratchet.contracts.metrics import spread
 from ratchet.contracts.revocation import revoked_mask, revoked_now
+from ratchet.contracts.score import predict
 from tasks.cycle import Cycle
 
 if TYPE_CHECKING:

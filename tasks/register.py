@@ -137,7 +137,7 @@ def _create_version(cycle: Cycle, decision: Decision) -> tuple[Decision, ModelVe
 def prove_loadable(cycle: Cycle, version: ModelVersion, bundle: Bundle) -> Evidence:
     """Download the version, check every digest, and let it predict in a process of its own."""
     from ratchet.adapters.sandbox import predict_in_child
-    from ratchet.contracts.bundle import predict
+    from ratchet.contracts.score import predict
 
     registry, name = cycle.workspace.registry, cycle.workspace.name
     try:

@@ -10,9 +10,9 @@ import secrets
 from typing import TYPE_CHECKING
 
 from ratchet import gate as core
-from ratchet.contracts.bundle import predict
 from ratchet.contracts.columns import EVENT, KEY, SEAL, WINDOW, seal_schema
 from ratchet.contracts.evidence import Evidence
+from ratchet.contracts.score import predict
 from ratchet.contracts.sealed import Seal
 from ratchet.contracts.seams import Append, Tables
 from tasks.cycle import Cycle

@@ -1,12 +1,13 @@
 """self_train: what is the best candidate that this evidence allows?
 
-Reads accepted rows and their labels as-of the window's end, trains every recipe, and scores each on
-the held-out windows. Which one goes to the gate was settled by earlier cycles.
+Reads accepted rows and their labels as-of the window's end, trains every recipe or the members of
+the mixture that are due, and scores each on the held-out windows. Which one goes to the gate, or
+how much a member weighs, was settled by earlier cycles.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -14,7 +15,6 @@ from prefect.cache_policies import NO_CACHE
 
 from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
-from ratchet.contracts.bundle import Bundle, predict
 from ratchet.contracts.columns import (
     ACCEPTED,
     EVENT,
@@ -31,14 +31,19 @@ from ratchet.contracts.evidence import Evidence as Judged
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.revocation import revoked_now, without_revoked
+from ratchet.contracts.score import member_margins, mix, predict, scores_of
 from ratchet.errors import NoCandidate
-from tasks import show
+from tasks import members, show
 from tasks.cycle import Cycle
 from tasks.sealed import seal_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from ratchet.contracts.clock import Window
-    from ratchet.contracts.recipes import Recipe
+    from ratchet.contracts.definition import Definition
     from tasks.workspace import Workspace
 
 STOOD_IN = "labels.trusted"
@@ -46,29 +51,32 @@ STOOD_IN = "labels.trusted"
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known as-of the end of a window, split for training and judging."""
+    """What is known as-of the end of a window, split for training and judging.
 
+    ``rows``, ``labels`` and ``trusted`` are as they were read; ``labelled`` is what they say.
+    """
+
+    rows: pa.Table
+    labels: pa.Table
+    trusted: pa.Table | None
     labelled: core.Labelled
     cut: core.Cut
     accepted_version: int
     labels_version: int
     revocations_version: int
-    trusted_version: int = -1
+    trusted_version: int = -1  # where some of its rows stand in for labels, else -1
+    trusted_read: int = -1
     trusted_labels: int = 0  # that stand in for labels that were kept out
     sealed_share: float = 0.0  # of all rows, left out
 
 
 @task(name="self_train", cache_policy=NO_CACHE, persist_result=False)
 def self_train(cycle: Cycle) -> None:
-    """Train a candidate a recipe; without enough evidence say why and leave it at that."""
-    workspace, definition = cycle.workspace, cycle.workspace.definition
+    """Train a candidate; without enough evidence say why and leave it at that."""
     try:
-        known = read_evidence(workspace, cycle.window)
-        history = core.encode_history(definition, known.labelled, known.cut)
-        for recipe in definition.recipes:
-            training = core.training_set(history, definition, recipe)
-            cycle.candidates[recipe.name] = train_one(cycle, known, training, recipe)
-            cycle.baselines[recipe.name] = training.baseline(len(definition.label.classes))
+        known = read_evidence(cycle.workspace, cycle.window)
+        made = _mixture if cycle.workspace.definition.mixture else _recipes
+        scores = made(cycle, known)
     except NoCandidate as reason:
         cycle.candidates.clear()
         cycle.no_candidate = str(reason)
@@ -76,11 +84,59 @@ def self_train(cycle: Cycle) -> None:
         return
     if known.trusted_labels:
         cycle.data_evidence.append(_stood_in(known))
-    _hold_out(cycle, known)
+    objective = cycle.workspace.definition.label.objective
+    for name, found in scores.items():
+        cycle.recipe_losses[name] = float(row_losses(objective, cycle.holdout_labels, found).mean())
+    show.log(f"recipe {cycle.chosen}: {cycle.chosen_because}")
+
+
+def _recipes(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
+    """A candidate a recipe, and its scores on the holdout."""
+    definition = cycle.workspace.definition
+    history = core.encode_history(definition, known.labelled, known.cut.train_before)
+    for recipe in definition.recipes:
+        training = core.training_set(history, definition, recipe)
+        model = core.train(training, definition, recipe)
+        cycle.candidates[recipe.name] = core.bundle_of(
+            training, model, definition, recipe, query(cycle, known)
+        )
+        cycle.baselines[recipe.name] = core.best_constant(
+            training.labels, len(definition.label.classes)
+        )
+    hold_out(cycle, known)
     losses = [d.recipe_losses for d in cycle.history if d.recipe_losses]
     names = [r.name for r in definition.recipes]
     cycle.chosen, cycle.chosen_because = core.choose(names, losses)
-    show.log(f"recipe {cycle.chosen}: {cycle.chosen_because}")
+    cycle.scores = {name: predict(b, cycle.judged_rows()) for name, b in cycle.candidates.items()}
+    return cycle.scores
+
+
+def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
+    """One candidate that holds the members, and each member's scores on the holdout."""
+    definition, cut = cycle.workspace.definition, known.cut
+    parts = members.trained(cycle, known)
+    names = [part.name for part in parts]
+    found = members.weigh(definition, cycle.history, names)
+    before = known.labelled.within(None, cut.train_before)
+    positions, labels = known.labelled.positions[before], known.labelled.labels[before]
+    bundle = core.mixture_of(
+        parts,
+        found.weights,
+        definition,
+        # A member may be from a time when trusted rows stood in, though none do now.
+        replace(query(cycle, known), trusted_version=known.trusted_read),
+        cut.train_before,
+        core.reference(known.labelled, positions, definition),
+    )
+    cycle.candidates[core.MIXTURE] = bundle
+    cycle.baselines[core.MIXTURE] = core.best_constant(labels, len(definition.label.classes))
+    cycle.chosen, cycle.chosen_because = core.MIXTURE, found.because
+    hold_out(cycle, known)
+    margins = member_margins(bundle, cycle.judged_rows())
+    weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
+    objective = definition.label.objective
+    cycle.scores[core.MIXTURE] = scores_of(objective, mix(margins, weights))
+    return {name: scores_of(objective, found) for name, found in margins.items()}
 
 
 def _stood_in(known: Evidence) -> Judged:
@@ -127,26 +183,38 @@ def read_evidence(
         )
     seal = seal_of(workspace, sealed_share)
     rows, labels = seal.without(rows.select(columns)), labels.select(label_columns)
-    instead = 0
+    trusted, read = None, -1
     if definition.trusted is not None and trusted_version != -1:
-        if trusted_version is None:
-            trusted_version = workspace.landing_tables.version(TRUSTED)
-        trusted = workspace.landing_tables.read(TRUSTED, [*columns, LABEL], known, trusted_version)
+        newest = workspace.landing_tables.version(TRUSTED)
+        read = newest if trusted_version is None else trusted_version
+        trusted = workspace.landing_tables.read(TRUSTED, [*columns, LABEL], known, read)
         trusted = seal.without(trusted)
-        if trusted.num_rows:
-            rows, labels, instead = core.stand_in(definition, rows, labels, trusted, window.end)
-    labelled = core.join_labels(definition, rows, labels, window.end)
-    cut = core.split(definition, window.end, labelled.events)
+    labelled, instead = labelled_at(definition, rows, labels, trusted, window.end)
     return Evidence(
+        rows,
+        labels,
+        trusted,
         labelled,
-        cut,
+        core.split(definition, window.end, labelled.events),
         accepted_version,
         labels_version,
         revocations_version,
-        trusted_version if instead and trusted_version is not None else -1,
-        instead,
-        seal.share,
+        trusted_version=read if instead else -1,
+        trusted_read=read,
+        trusted_labels=instead,
+        sealed_share=seal.share,
     )
+
+
+def labelled_at(
+    definition: Definition, rows: pa.Table, labels: pa.Table, trusted: pa.Table | None, as_of: int
+) -> tuple[core.Labelled, int]:
+    """The rows with the labels that were known at ``as_of`` (ticks), and how many of these are
+    trusted ones that stand in for labels that were kept out."""
+    instead = 0
+    if trusted is not None and trusted.num_rows:
+        rows, labels, instead = core.stand_in(definition, rows, labels, trusted, as_of)
+    return core.join_labels(definition, rows, labels, as_of), instead
 
 
 def stood_in(workspace: Workspace, window: Window) -> int:
@@ -159,14 +227,9 @@ def stood_in(workspace: Workspace, window: Window) -> int:
         return 0
 
 
-def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe: Recipe) -> Bundle:
-    """One recipe's candidate."""
-    definition = cycle.workspace.definition
-    return core.bundle_of(
-        training,
-        core.train(training, definition, recipe),
-        definition,
-        recipe,
+def query(cycle: Cycle, known: Evidence) -> core.Query:
+    """What this cycle asked of the tables."""
+    return core.Query(
         window=cycle.label,
         as_of=cycle.window.end,
         accepted_version=known.accepted_version,
@@ -179,14 +242,10 @@ def train_one(cycle: Cycle, known: Evidence, training: core.TrainingSet, recipe:
     )
 
 
-def _hold_out(cycle: Cycle, known: Evidence) -> None:
+def hold_out(cycle: Cycle, known: Evidence) -> None:
+    """Set aside the rows that candidate and champion are judged on."""
     cut, labelled = known.cut, known.labelled
     cycle.cut = cut
     cycle.holdout, cycle.holdout_labels = labelled.between(cut.holdout_from, cut.holdout_before)
     cycle.mature_rows = labelled.mature_rows(cut.holdout_from, cut.holdout_before)
     cycle.overlap = core.overlap(labelled, cut)
-    objective = cycle.workspace.definition.label.objective
-    for name, bundle in cycle.candidates.items():
-        cycle.scores[name] = predict(bundle, cycle.holdout)
-        losses = row_losses(objective, cycle.holdout_labels, cycle.scores[name])
-        cycle.recipe_losses[name] = float(losses.mean())

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ratchet import ingest as core
 from ratchet import validate as rules
-from ratchet.contracts.bundle import predict
 from ratchet.contracts.columns import (
     KEY,
     LABEL,
@@ -21,6 +20,7 @@ from ratchet.contracts.columns import (
     labels_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict, worst
+from ratchet.contracts.score import predict
 from ratchet.contracts.seams import Append
 from ratchet.errors import ObjectError, StorageError
 from tasks import accounts, quarantine

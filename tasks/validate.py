@@ -14,7 +14,6 @@ from prefect.cache_policies import NO_CACHE
 
 from ratchet import ingest as core
 from ratchet import validate as rules
-from ratchet.contracts.bundle import predict, unseen
 from ratchet.contracts.columns import (
     ACCEPTED,
     EVENT,
@@ -27,6 +26,7 @@ from ratchet.contracts.columns import (
     rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.score import predict, unseen
 from ratchet.contracts.seams import Append
 from tasks import accounts, shield, show
 from tasks.arrivals import (

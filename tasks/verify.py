@@ -9,9 +9,14 @@ from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
 from ratchet.contracts.bundle import Bundle, sha256
 from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.lineage import Lineage, mixture_lineage
+from ratchet.contracts.recipes import Member, Recipe
 from ratchet.errors import DefinitionError, RatchetError
+from tasks import decisions, members
 
 if TYPE_CHECKING:
+    from ratchet.contracts.definition import Definition
+    from tasks.self_train import Evidence as Known
     from tasks.workspace import Workspace
 
 
@@ -19,7 +24,8 @@ def verify(workspace: Workspace, version: int) -> list[Evidence]:
     """Check the stored bytes, ask the training set's query again, train again, compare.
 
     Returns one evidence each: ``verify.stored``, ``verify.code`` (a warning when the code or its
-    libraries have changed since), ``verify.rows`` (digest of the training set), ``verify.model``.
+    libraries have changed since), ``verify.rows`` (digest of the training set), ``verify.model``,
+    and for a mixture ``verify.weights``.
 
     Raises:
         NotFound: no such version.
@@ -33,23 +39,22 @@ def verify(workspace: Workspace, version: int) -> list[Evidence]:
         _same("verify.code", code_digest(), lineage.code_digest, Verdict.WARN),
     ]
     try:
-        rows, model = rebuild(workspace, bundle)
+        again = rebuild(workspace, bundle)
     except RatchetError as error:
         return [*found, Evidence("verify.rows", Verdict.ERROR, str(error))]
-    return [
-        *found,
-        _same("verify.rows", rows, lineage.data_digest, Verdict.BLOCK),
-        _same("verify.model", sha256(model), lineage.model_digest, Verdict.BLOCK),
+    found += [
+        _same("verify.rows", again.data_digest, lineage.data_digest, Verdict.BLOCK),
+        _same("verify.model", again.model_digest, lineage.model_digest, Verdict.BLOCK),
     ]
+    return [*found, _weights(workspace, lineage)] if lineage.members else found
 
 
-def rebuild(workspace: Workspace, bundle: Bundle) -> tuple[str, bytes]:
-    """The digest of the training set that the lineage asks for, and the model trained on it.
+def rebuild(workspace: Workspace, bundle: Bundle) -> Lineage:
+    """The lineage of the model that is trained when its lineage's query is asked again.
 
     Raises:
         DefinitionError: the pipeline no longer has the features that the model learned from.
     """
-    from ratchet.contracts.recipes import Recipe
     from tasks.self_train import read_evidence
 
     lineage, definition = bundle.manifest.lineage, workspace.definition
@@ -58,22 +63,55 @@ def rebuild(workspace: Workspace, bundle: Bundle) -> tuple[str, bytes]:
             f"{workspace.name}: its features are no longer those of this version; check out the "
             f"definition with digest {lineage.definition_digest[:12]} and verify again"
         )
-    window = workspace.calendar.parse(lineage.window)
     known = read_evidence(
         workspace,
-        window,
+        workspace.calendar.parse(lineage.window),
         lineage.accepted_version,
         lineage.labels_version,
         lineage.revocations_version,
         lineage.trusted_version,
         lineage.sealed_share,
     )
-    cut = replace(known.cut, train_before=lineage.train_before)
+    if lineage.members:
+        return _mixture(definition, known, lineage)
     recipe = Recipe.model_validate(dict(lineage.recipe))
-    training = core.training_set(
-        core.encode_history(definition, known.labelled, cut), definition, recipe
-    )
-    return training.data_digest, core.train(training, definition, recipe)
+    history = core.encode_history(definition, known.labelled, lineage.train_before)
+    training = core.training_set(history, definition, recipe)
+    model = core.train(training, definition, recipe)
+    return replace(lineage, data_digest=training.data_digest, model_digest=sha256(model))
+
+
+def _mixture(definition: Definition, known: Known, lineage: Lineage) -> Lineage:
+    parts = []
+    for member in lineage.members:
+        recipe = Member.model_validate(dict(member.recipe))
+        moment = core.Moment(recipe, member.as_of, member.train_from, member.train_before)
+        parts.append(members.train(definition, known, moment, lineage.as_of))
+    again = [
+        replace(m, data_digest=p.data_digest, model_digest=sha256(p.model))
+        for m, p in zip(lineage.members, parts, strict=True)
+    ]
+    return mixture_lineage(lineage, again)
+
+
+def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
+    """Whether the decisions before it give the members these weights."""
+    name = "verify.weights"
+    made = [
+        d
+        for d in decisions.done(workspace)
+        if d.lineage is not None and d.lineage.model_digest == lineage.model_digest
+    ]
+    if not made:
+        text = "no decision names this model, so what its members had shown is not known"
+        return Evidence(name, Verdict.INCONCLUSIVE, text)
+    before = decisions.before(workspace, made[0])
+    recorded = {m.name: m.weight for m in lineage.members}
+    found = members.weigh(workspace.definition, before, list(recorded)).weights
+    worst = max(abs(found[n] - weight) for n, weight in recorded.items())
+    shown = ", ".join(f"{n} {weight:.4f}" for n, weight in recorded.items())
+    text = f"{shown}; from the losses of earlier decisions they differ by at most {worst:.1g}"
+    return Evidence(name, Verdict.PASS if worst < 1e-9 else Verdict.BLOCK, text)
 
 
 def _same(check: str, found: str, recorded: str, otherwise: Verdict) -> Evidence:

@@ -16,11 +16,11 @@ from prefect.cache_policies import NO_CACHE
 from ratchet import ingest
 from ratchet import register as records
 from ratchet import watch as core
-from ratchet.contracts.bundle import predict
 from ratchet.contracts.columns import EVENT, INCIDENTS, LABELS, LANDED, WINDOW
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.score import predict
 from ratchet.contracts.seams import Append
 from ratchet.errors import LeaseHeld, ModelError, NotFound
 from tasks import decisions, windows

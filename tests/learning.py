@@ -11,6 +11,7 @@ from ratchet import self_train
 from ratchet.contracts.bundle import Bundle
 from ratchet.contracts.columns import EVENT, KEY, KNOWN, LABEL
 from ratchet.contracts.definition import Definition, parse
+from ratchet.contracts.recipes import Recipe
 
 TEXT = """
 name = "toy"
@@ -123,22 +124,22 @@ def prepare(
     """Join, cut and encode."""
     labelled = self_train.join_labels(pipeline, rows, labels, as_of)
     cut = self_train.split(pipeline, as_of, labelled.events)
-    return labelled, cut, self_train.encode_history(pipeline, labelled, cut)
+    return labelled, cut, self_train.encode_history(pipeline, labelled, cut.train_before)
+
+
+def by_name(pipeline: Definition, name: str) -> Recipe:
+    """The recipe of this name."""
+    return next(r for r in pipeline.recipes if r.name == name)
 
 
 def candidate(pipeline: Definition, history: self_train.History, recipe: str = "all") -> Bundle:
     """A trained bundle of one recipe."""
-    chosen = pipeline.recipe(recipe)
+    chosen = by_name(pipeline, recipe)
     training = self_train.training_set(history, pipeline, chosen)
     return self_train.bundle_of(
         training,
         self_train.train(training, pipeline, chosen),
         pipeline,
         chosen,
-        window="900",
-        as_of=1000,
-        accepted_version=3,
-        labels_version=4,
-        code_digest="c0de",
-        parent=None,
+        self_train.Query("900", 1000, 3, 4, code_digest="c0de", parent=None),
     )

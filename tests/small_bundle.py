@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ratchet.contracts.bundle import Bundle, Manifest, encode, pack
+from ratchet.contracts.bundle import MODEL, Bundle, Manifest, pack
 from ratchet.contracts.lineage import Lineage
+from ratchet.contracts.score import encode
 
 FEATURES = {"carrier": "category", "hour": "number", "distance": "number"}
 CATEGORIES = {"carrier": ("AA", "B6", "UA")}
@@ -80,4 +81,4 @@ def bundle(seed: int = 1, objective: str = "binary", window: str = "2013-03-05")
     pq.write_table(table, sink)
     gains = dict.fromkeys(FEATURES, 1 / 3)
     manifest = Manifest(objective, classes, FEATURES, CATEGORIES, gains, lineage(window, seed))
-    return pack(manifest, bytes(trained.save_raw("ubj")), sink.getvalue())
+    return pack(manifest, {MODEL: bytes(trained.save_raw("ubj"))}, sink.getvalue())

@@ -1,4 +1,4 @@
-"""A bundle as files in a directory: exactly three names, capped sizes, nothing outside.
+"""A bundle as files in a directory: known names only, capped sizes, nothing outside.
 
 >>> write_bundle_files(Path("model/bundle"), bundle.files())          # doctest: +SKIP
 >>> files = read_bundle_files(Path("model/bundle"))                   # doctest: +SKIP
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -14,16 +15,33 @@ from ratchet.contracts.bundle import MANIFEST, MODEL, REFERENCE
 from ratchet.errors import Refused, StorageError, Tampered
 
 MAX_BYTES = {MANIFEST: 64 << 20, MODEL: 2 << 30, REFERENCE: 256 << 20}
+MEMBER = re.compile(r"member-[a-z][a-z0-9_-]{0,62}\.ubj")
+MAX_MEMBERS = 16
 
 
 def read_bundle_files(directory: Path) -> dict[str, bytes]:
-    """The three files of a bundle; whatever else lies there is not looked at.
+    """The files of a bundle; whatever else lies there is not looked at.
 
     Raises:
-        Tampered: one is missing, is a link, or is larger than its cap.
+        Tampered: one is missing, is a link, or is larger than its cap; too many members.
         StorageError: the disk cannot be read.
     """
-    return {name: _read(directory / name, cap) for name, cap in MAX_BYTES.items()}
+    caps = {MANIFEST: MAX_BYTES[MANIFEST], REFERENCE: MAX_BYTES[REFERENCE]}
+    models = _members(directory) or [MODEL]
+    return {name: _read(directory / name, cap) for name, cap in caps.items()} | {
+        name: _read(directory / name, MAX_BYTES[MODEL]) for name in models
+    }
+
+
+def _members(directory: Path) -> list[str]:
+    """The names of the boosters of a mixture; none where there is a single one."""
+    try:
+        found = sorted(p.name for p in directory.iterdir() if MEMBER.fullmatch(p.name))
+    except OSError:
+        return []  # reading says what is wrong with the folder
+    if len(found) > MAX_MEMBERS:
+        raise Tampered(f"{len(found)} files of members, at most {MAX_MEMBERS} can be: {directory}")
+    return found
 
 
 def _read(path: Path, cap: int) -> bytes:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratchet.contracts.bundle import MANIFEST, Bundle, predict, sha256, unpack
+from ratchet.contracts.bundle import MANIFEST, Bundle, sha256, unpack
+from ratchet.contracts.score import predict
 
 if TYPE_CHECKING:
     import pandas as pd

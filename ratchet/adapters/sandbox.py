@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ratchet.adapters.bundle_files import read_bundle_files, write_bundle_files
-from ratchet.contracts.bundle import MANIFEST, Bundle, predict, sha256, unpack
+from ratchet.contracts.bundle import MANIFEST, Bundle, sha256, unpack
+from ratchet.contracts.score import predict
 from ratchet.errors import ModelError, RatchetError
 
 if TYPE_CHECKING:

@@ -35,6 +35,7 @@ TRUSTED = "trusted"  # rows with their labels by the independent path; never tra
 ACCOUNTS = "accounts"  # what each source's audits and comparisons showed, window by window
 NOTIFICATIONS = "notifications"  # who was told of what, and whether it arrived
 SEAL = "seal"  # the secret that decides which rows are sealed; one line
+MEMBERS = "members"  # what a mixture's members learned, by the digest of the training
 REVOCATIONS = "revocations"  # what may no longer be learned from, and since when
 
 
@@ -228,6 +229,20 @@ def incidents_schema() -> pa.Schema:
             ("summary", pa.string()),
             ("document", pa.string()),
             ("at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+def members_schema() -> pa.Schema:
+    """Schema of ``members``: one line for each training, in the window that it was as of."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field(WINDOW, pa.int32(), nullable=False),
+            ("training", pa.string()),  # digest of all that decides the model
+            ("facts", pa.string()),  # JSON: rows, digest of the training set, categories
+            ("model", pa.binary()),  # UBJ
         ]
     )
 

@@ -30,7 +30,7 @@ from pydantic import (
 from ratchet.contracts.clock import Calendar, Clock, ClockKind
 from ratchet.contracts.defence import Part, Record, Share, Shield, Trusted
 from ratchet.contracts.notice import Notify
-from ratchet.contracts.recipes import NAME, Recipe
+from ratchet.contracts.recipes import NAME, Mixture, Recipe
 from ratchet.contracts.sealed import Sealed
 from ratchet.errors import DefinitionError
 
@@ -174,7 +174,8 @@ class Definition(Part):
     features: dict[str, FeatureKind] = Field(min_length=1, max_length=5000)
     validate_: Validate = Field(alias="validate")
     train: Train = Train()
-    recipes: tuple[Recipe, ...] = Field(min_length=1, max_length=32)
+    recipes: tuple[Recipe, ...] = Field(default=(), max_length=32)
+    mixture: Mixture | None = None
     drift: Drift = Drift()
     gate: Gate = Gate()
     watch: Watch = Watch()
@@ -189,6 +190,9 @@ class Definition(Part):
         names = [r.name for r in self.recipes]
         if len(set(names)) != len(names):
             raise ValueError(f"recipes: names must differ, found {names}")
+        if bool(names) == (self.mixture is not None):
+            key, found = ("mixture", "both") if names else ("recipes", "neither")
+            raise ValueError(f"{key}: expected either [[recipes]] or [mixture], found {found}")
         system = [f for f in self.features if f.startswith("_")]
         if system:
             raise ValueError(
@@ -267,22 +271,11 @@ class Definition(Part):
         not have is left out where it is not declared, so that its digests stay what they were.
         """
         found = self.model_dump(mode="json", by_alias=True, exclude={"notify"})
-        for later in ("sealed",):
+        for later in ("sealed", "mixture"):
             if found[later] is None:
                 del found[later]
         content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
-
-    def recipe(self, name: str) -> Recipe:
-        """The recipe of this name.
-
-        Raises:
-            DefinitionError: there is none.
-        """
-        for recipe in self.recipes:
-            if recipe.name == name:
-                return recipe
-        raise DefinitionError(f"recipe {name!r}: expected one of {[r.name for r in self.recipes]}")
 
 
 def check_name(name: str, what: str) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from ratchet.contracts.evidence import Evidence
@@ -26,6 +26,25 @@ def canonical_json(value: Any) -> str:
 def digest_of(value: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of a value."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class MemberLineage:
+    """One member of a mixture: what it was made from, and how much it counts.
+
+    It may be older than the mixture: it learned what was known before its own ``as_of`` (ticks),
+    of events in ``[train_from, train_before)``. ``weight`` is positive; all sum to 1.
+    """
+
+    name: str
+    weight: float
+    recipe: Mapping[str, Any]
+    as_of: int
+    train_from: int | None
+    train_before: int
+    rows: int
+    data_digest: str
+    model_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,7 @@ class Lineage:
     revocations_version: int = -1  # of the table that says what may not be learned from
     trusted_version: int = -1  # of the trusted rows that stood in for blocked labels
     sealed_share: float = 0.0  # of all rows that were sealed, and so left out
+    members: tuple[MemberLineage, ...] = ()  # of a mixture
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict; what the first release did not have is left out where unused,
@@ -65,13 +85,17 @@ class Lineage:
                 del out[later]
         if not out["sealed_share"]:
             del out["sealed_share"]
+        out["members"] = list(out["members"])
+        if not out["members"]:
+            del out["members"]
         return out
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Lineage:
         """The inverse of :meth:`as_json`; unknown keys of newer releases are ignored."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in value.items() if k in known})
+        kept = _known(cls, value)
+        members = (MemberLineage(**_known(MemberLineage, m)) for m in kept.get("members", ()))
+        return cls(**{**kept, "members": tuple(members)})
 
 
 @dataclass(frozen=True)
@@ -127,8 +151,7 @@ class Decision:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Decision:
         """The inverse of :meth:`as_json`; unknown keys of newer releases are ignored."""
-        known = {f.name for f in fields(cls)}
-        kept = {k: v for k, v in value.items() if k in known}
+        kept = _known(cls, value)
         kept["evidence"] = tuple(Evidence.from_json(e) for e in kept.get("evidence", ()))
         kept["lineage"] = Lineage.from_json(kept["lineage"]) if kept.get("lineage") else None
         kept["reasons"] = tuple(kept.get("reasons", ()))
@@ -150,6 +173,22 @@ class Decision:
         """SHA-256 over all that must not differ between two executions of one cycle."""
         volatile = ("seconds", "peak_mib", "run_id", "links")
         return digest_of({k: v for k, v in self.as_json().items() if k not in volatile})
+
+
+def _known(kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that this release has a field for."""
+    names = {f.name for f in fields(kind)}
+    return {k: v for k, v in value.items() if k in names}
+
+
+def mixture_lineage(lineage: Lineage, members: Sequence[MemberLineage]) -> Lineage:
+    """The lineage with these members, and the digests that cover theirs."""
+    return replace(
+        lineage,
+        members=tuple(members),
+        data_digest=digest_of([[m.name, m.data_digest] for m in members]),
+        model_digest=digest_of([[m.name, m.weight, m.model_digest] for m in members]),
+    )
 
 
 def cycle_key(pipeline: str, window_index: int, definition_digest: str) -> str:

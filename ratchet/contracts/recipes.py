@@ -1,12 +1,12 @@
 """Ways to train, as a pipeline file declares them.
 
->>> Member(name="anchor", every=8, residual=Residual()).every
-8
+>>> [member.every for member in Mixture().members]
+[8, 2, 1]
 """
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ratchet.contracts.defence import Part
 
@@ -29,17 +29,28 @@ class Recipe(Part):
     max_bin: int = Field(default=256, ge=2, le=4096)
 
 
-class Residual(Part):
-    """Trees on top of a model that is some windows old: what the newest windows add to it."""
-
-    history: int = Field(default=3, ge=1)  # windows they learn from
-    rounds: int = Field(default=20, ge=1, le=10_000)
-    max_depth: int = Field(default=4, ge=1, le=16)
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
-
-
 class Member(Recipe):
-    """One recipe of a mixture: trained anew every so many windows, with trees on top between."""
+    """One recipe of a mixture: trained anew every so many windows."""
 
-    every: int = Field(default=1, ge=1, le=520)  # windows from one training of the base to the next
-    residual: Residual | None = None  # left out: the base alone
+    every: int = Field(default=1, ge=1, le=520)
+
+
+# All that was ever known, seldom; the last weeks, often; the newest labels, always.
+STANDARD = (
+    Member(name="anchor", every=8, max_depth=4, rounds=60, learning_rate=0.15),
+    Member(name="recent", every=2, history=6, max_depth=3, rounds=50, learning_rate=0.2),
+    Member(name="fresh", history=1, max_depth=3, rounds=25, learning_rate=0.3),
+)
+
+
+class Mixture(Part):
+    """Several deliberately different cheap recipes in one model, weighed by what each has shown."""
+
+    members: tuple[Member, ...] = Field(default=STANDARD, min_length=1, max_length=16)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Mixture:
+        names = [m.name for m in self.members]
+        if len(set(names)) != len(names):
+            raise ValueError(f"members: names must differ, found {names}")
+        return self

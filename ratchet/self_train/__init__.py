@@ -2,7 +2,7 @@
 
 >>> labelled = join_labels(definition, accepted, labels, as_of)           # doctest: +SKIP
 >>> cut = split(definition, as_of, labelled.events)                       # doctest: +SKIP
->>> history = encode_history(definition, labelled, cut)                   # doctest: +SKIP
+>>> history = encode_history(definition, labelled, cut.train_before)              # doctest: +SKIP
 >>> training = training_set(history, definition, recipe)                  # doctest: +SKIP
 >>> model = train(training, definition, recipe)                           # doctest: +SKIP
 
@@ -10,31 +10,43 @@ Promise: the same inputs give the same bytes, nothing after the cut is ever lear
 unlabelled row is never a negative, and history is encoded once for all recipes.
 """
 
+from ratchet.self_train.bundled import MIXTURE, Query, Trained, bundle_of, mixture_of
 from ratchet.self_train.choose import choose
-from ratchet.self_train.fit import bundle_of, train
-from ratchet.self_train.members import STANDARD, Plan, Span, plan, residual_recipe
-from ratchet.self_train.mixture import Weighing, mix, scores_of, weigh
+from ratchet.self_train.fit import train
+from ratchet.self_train.members import Moment, Plan, moments, plan
+from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
-from ratchet.self_train.training_set import History, TrainingSet, encode_history, training_set
+from ratchet.self_train.training_set import (
+    History,
+    TrainingSet,
+    best_constant,
+    encode_history,
+    reference,
+    training_set,
+)
 
 __all__ = [
-    "STANDARD",
+    "MIXTURE",
     "Cut",
     "History",
     "Labelled",
+    "Moment",
     "Plan",
-    "Span",
+    "Query",
+    "Trained",
     "TrainingSet",
     "Weighing",
+    "best_constant",
     "bundle_of",
     "choose",
     "encode_history",
     "join_labels",
-    "mix",
+    "mixture_of",
+    "moments",
+    "nats",
     "overlap",
     "plan",
-    "residual_recipe",
-    "scores_of",
+    "reference",
     "split",
     "stand_in",
     "train",

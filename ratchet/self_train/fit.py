@@ -1,4 +1,4 @@
-"""Training proper: a matrix in, XGBoost's own UBJ bytes out, and the bundle around them.
+"""Training proper: a matrix in, XGBoost's own UBJ bytes out.
 
 >>> model = train(training, definition, recipe)                           # doctest: +SKIP
 
@@ -8,17 +8,13 @@ learned from is refused by name before XGBoost sees it.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ratchet.contracts.bundle import Bundle, Manifest, booster, pack
-from ratchet.contracts.lineage import Lineage
 from ratchet.errors import NoCandidate
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ratchet.contracts.definition import Definition
@@ -141,77 +137,3 @@ def refuse_unlearnable(training: TrainingSet, definition: Definition) -> None:
         raise NoCandidate(f"no value in any of the {len(training.features)} features")
     if np.isinf(training.matrix).any():
         raise NoCandidate("features hold values beyond float32 (3.4e38); expected none")
-
-
-def bundle_of(
-    training: TrainingSet,
-    model: bytes,
-    definition: Definition,
-    recipe: Recipe,
-    *,
-    window: str,
-    as_of: int,
-    accepted_version: int,
-    labels_version: int,
-    code_digest: str,
-    parent: int | None,
-    revocations_version: int = -1,
-    trusted_version: int = -1,
-    sealed_share: float = 0.0,
-) -> Bundle:
-    """The bundle of a trained model: manifest with lineage and gains, model, reference sample.
-
-    Args:
-        window: the label of the cycle's window.
-        as_of: ticks.
-        accepted_version, labels_version, revocations_version, trusted_version: of the tables that
-            were read.
-        code_digest: digest of the code that trains.
-        parent: the champion's version at this time, or None.
-        sealed_share: of all rows that were sealed, and so left out.
-    """
-    lineage = Lineage(
-        pipeline=definition.name,
-        window=window,
-        as_of=as_of,
-        recipe=recipe.model_dump(mode="json"),
-        seed=definition.train.seed,
-        threads=definition.train.threads,
-        accepted_version=accepted_version,
-        labels_version=labels_version,
-        train_from=training.train_from,
-        train_before=training.train_before,
-        rows=training.rows,
-        data_digest=training.data_digest,
-        definition_digest=definition.digest,
-        code_digest=code_digest,
-        parent=parent,
-        revocations_version=revocations_version,
-        trusted_version=trusted_version,
-        sealed_share=sealed_share,
-    )
-    manifest = Manifest(
-        objective=definition.label.objective,
-        classes=definition.label.classes,
-        features=dict(training.features),
-        categories=dict(training.categories),
-        gains=gains(model, list(training.features), definition.train.threads),
-        lineage=lineage,
-    )
-    return pack(manifest, model, _parquet(training.reference))
-
-
-def gains(model: bytes, features: list[str], threads: int) -> dict[str, float]:
-    """Each feature's share of the model's total gain; sums to 1, or all 0 without any split."""
-    scores = booster(model, threads).get_score(importance_type="total_gain")
-    found = [float(scores.get(f"f{i}", 0.0)) for i in range(len(features))]
-    total = sum(found)
-    return {n: g / total if total > 0 else 0.0 for n, g in zip(features, found, strict=True)}
-
-
-def _parquet(table: pa.Table) -> bytes:
-    import pyarrow.parquet as pq
-
-    out = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), out, compression="zstd")
-    return out.getvalue()

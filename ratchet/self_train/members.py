@@ -1,6 +1,6 @@
 """When a member of a mixture is trained, and on which windows.
 
->>> [base_at(Member(name="anchor", every=8), known) for known in (1, 3, 7, 8, 15, 16)]
+>>> [trained_at(Member(name="anchor", every=8), known) for known in (1, 3, 7, 8, 15, 16)]
 [1, 2, 4, 8, 8, 16]
 
 Promise: plain functions of how many windows are known, so that a cycle that is run again, or a year
@@ -9,43 +9,39 @@ later, finds the same trainings; nothing after ``known`` is learned from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ratchet.contracts.recipes import Member, Recipe, Residual
+from ratchet.contracts.recipes import Member
+from ratchet.errors import NoCandidate
 
-# All that was ever known, seldom; the last weeks, often; the newest labels, always.
-STANDARD = (
-    Member(name="anchor", every=8, max_depth=4, rounds=60, learning_rate=0.15),
-    Member(name="recent", every=2, history=6, max_depth=3, rounds=50, learning_rate=0.2),
-    Member(name="fresh", history=1, max_depth=3, rounds=25, learning_rate=0.3),
-)
+if TYPE_CHECKING:
+    from ratchet.contracts.definition import Definition
+    from ratchet.self_train.rows import Cut, Labelled
 
 
 @dataclass(frozen=True)
-class Span:
-    """Windows ``[first, end)``, counted from the first that has labels."""
+class Plan:
+    """The windows ``[first, end)`` that a member learns from, from the first that has labels."""
 
     first: int
     end: int
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a member's model of one moment consists of.
+class Moment:
+    """A member's training as times (ticks): what was known before ``as_of``, of the events in
+    ``[train_from, train_before)``; None: from the first."""
 
-    Attributes:
-        base: the windows that its base learns from.
-        residual: the windows that the trees on top learn from; None where there are none.
-        base_is_due: whether the base is trained at this moment, or was earlier.
-    """
-
-    base: Span
-    residual: Span | None
-    base_is_due: bool
+    member: Member
+    as_of: int
+    train_from: int | None
+    train_before: int
 
 
-def base_at(member: Member, known: int) -> int:
-    """How many windows were known when the base that is used now was trained.
+def trained_at(member: Member, known: int) -> int:
+    """How many windows were known when the model that is used now was trained.
 
     Every ``member.every`` windows; before the first of these at 1, 2, 4, ..., so that a young
     stream is not served by a model of its first window for long.
@@ -56,22 +52,42 @@ def base_at(member: Member, known: int) -> int:
 
 
 def plan(member: Member, known: int) -> Plan:
-    """The trainings behind a member's model when ``known`` windows have labels.
+    """The windows behind a member's model when ``known`` windows have labels.
 
     Raises:
         ValueError: no window is known.
     """
     if known < 1:
         raise ValueError(f"known is {known}, expected at least one labelled window")
-    end = base_at(member, known)
-    first = max(end - member.history, 0) if member.history else 0
-    top = member.residual
-    residual = Span(max(known - top.history, 0), known) if top else None
-    return Plan(Span(first, end), residual, base_is_due=end == known)
+    end = trained_at(member, known)
+    return Plan(max(end - member.history, 0) if member.history else 0, end)
 
 
-def residual_recipe(member: Member, residual: Residual) -> Recipe:
-    """The recipe of the trees on top: the member's own, but for what ``residual`` says."""
-    own = member.model_dump(exclude={"every", "residual"})
-    said = residual.model_dump(exclude={"history"})
-    return Recipe.model_validate({**own, **said, "history": residual.history, "half_life": None})
+def moments(
+    members: Sequence[Member], definition: Definition, labelled: Labelled, cut: Cut, as_of: int
+) -> list[Moment]:
+    """Each member's training as of this cycle: now, or as it was so many windows ago.
+
+    Args:
+        labelled: what is known now; its first event is where the windows are counted from.
+        cut: where training ends now.
+        as_of: ticks, the end of this cycle's window.
+
+    Raises:
+        NoCandidate: no labelled row lies before the cut.
+    """
+    calendar = definition.calendar
+    length, first = calendar.length, calendar.window_of(int(labelled.events[0])).start
+    known = -((first - cut.train_before) // length)  # a window that is known in part counts
+    if known < 1:
+        raise NoCandidate(
+            f"no labelled row before {calendar.clock.show(cut.train_before)}: all are held out for "
+            "the gate; the next windows bring more"
+        )
+    found = []
+    for member in members:
+        ago = (known - trained_at(member, known)) * length
+        before = cut.train_before - ago
+        since = None if member.history is None else before - member.history * length
+        found.append(Moment(member, as_of - ago, since, before))
+    return found

@@ -13,11 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 RATE = 50.0  # how fast weights follow losses
 DISCOUNT = 0.8  # what evidence is worth a window later
@@ -30,6 +25,17 @@ class Weighing:
 
     weights: Mapping[str, float]
     because: str
+
+
+def nats(objective: str, losses: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Mean losses as :func:`weigh` takes them: in nats.
+
+    Log losses are that already. Of squared errors half the logarithm is what a normal distribution
+    of that variance loses, but for a constant.
+    """
+    if objective != "regression":
+        return [dict(window) for window in losses]
+    return [{n: 0.5 * math.log(max(v, 1e-300)) for n, v in w.items() if v >= 0} for w in losses]
 
 
 def weigh(
@@ -53,7 +59,7 @@ def weigh(
         losses: recipe to mean loss of windows whose labels are mature, oldest first. Each on the
             first rows after those that the recipe had learned, even where the label delay means
             that an older model served them: so after a drift the weights follow as soon as labels
-            do. Log loss in nats; squared errors are to be divided by the target's variance first.
+            do. In nats, see :func:`nats`.
         rate: weight against weight is ``exp(rate x difference of mean losses)``.
         discount: in [0, 1].
         share: in [0, 1).
@@ -94,35 +100,3 @@ def _reasons(weights: Mapping[str, float], losses: Sequence[Mapping[str, float]]
         for n in weights
     )
     return f"weights after {seen} scored windows, with their loss in the newest: {shown}"
-
-
-def mix(
-    margins: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]
-) -> NDArray[np.float64]:
-    """The weighted mean of what the recipes say, before the link function.
-
-    A logarithmic pool (Genest and Zidek 1986): for a binary label the mean of the log odds, for
-    several classes of the log probabilities, for a regression of the values.
-
-    Args:
-        margins: recipe to shape (rows,) or (rows, classes).
-        weights: recipe to weight; those of the recipes in ``margins`` are scaled to sum to 1.
-    """
-    import numpy as np
-
-    total = math.fsum(weights[name] for name in margins)
-    parts = [np.asarray(m, dtype=np.float64) * (weights[n] / total) for n, m in margins.items()]
-    return np.asarray(sum(parts[1:], start=parts[0]))
-
-
-def scores_of(objective: str, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Margins as scores: a probability (binary), probabilities that sum to 1 (multiclass, shape
-    (rows, classes)), or the value itself (regression)."""
-    import numpy as np
-
-    if objective == "regression":
-        return margins
-    if objective == "binary":
-        return np.asarray(np.exp(-np.logaddexp(0.0, -margins)))
-    shifted = np.exp(margins - margins.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

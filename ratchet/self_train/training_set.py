@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ratchet.contracts.bundle import encode
 from ratchet.contracts.columns import KEY
 from ratchet.contracts.lineage import canonical_json
 from ratchet.contracts.metrics import spread
+from ratchet.contracts.score import encode
 from ratchet.errors import NoCandidate
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ratchet.contracts.definition import Definition
     from ratchet.contracts.recipes import Recipe
-    from ratchet.self_train.rows import Cut, Labelled
+    from ratchet.self_train.rows import Labelled
 
 Categories = Mapping[str, tuple[str, ...]]
 
@@ -44,6 +44,7 @@ class History:
         events: shape (rows,), ascending ticks.
         categories: for each category feature the values that the indexes stand for, sorted.
         labelled: where the rows came from.
+        first: which of the labelled rows is the first here.
         train_before: ticks; every event lies before it.
     """
 
@@ -52,6 +53,7 @@ class History:
     events: NDArray[np.int64]
     categories: Categories
     labelled: Labelled
+    first: int
     train_before: int
     _digests: dict[int, bytes] = field(default_factory=dict, repr=False)
 
@@ -59,12 +61,17 @@ class History:
         """SHA-256 over keys, labels, matrix and categories of the rows from ``first`` on."""
         if first not in self._digests:
             state = hashlib.sha256(canonical_json([self.matrix.shape[1], *self._names]).encode())
-            positions = self.labelled.positions[first : len(self.labels)]
+            positions = self.positions[first:]
             _hash_strings(state, self.labelled.rows[KEY], positions)
             for part in (self.labels[first:], self.matrix[first:]):
                 state.update(part.view("uint8").data)
             self._digests[first] = state.digest()
         return self._digests[first]
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """Shape (rows,): where each lies in the table that was joined."""
+        return self.labelled.positions[self.first : self.first + len(self.labels)]
 
     @cached_property
     def _names(self) -> list[object]:
@@ -102,35 +109,40 @@ class TrainingSet:
         """How many rows."""
         return len(self.labels)
 
-    def baseline(self, classes: int) -> NDArray[np.float64]:
-        """The best constant score: mean label, shape (); class shares, shape (classes,), if more
-        than two classes."""
-        import numpy as np
 
-        if classes > 2:
-            counts = np.bincount(self.labels.astype(np.int64), minlength=classes)
-            return np.asarray(counts / max(self.rows, 1), dtype=np.float64)
-        return np.asarray(self.labels.mean(dtype=np.float64))
+def best_constant(labels: NDArray[np.floating], classes: int) -> NDArray[np.float64]:
+    """The best score that is the same for every row: the mean label, shape (); class shares, shape
+    (classes,), if more than two classes."""
+    import numpy as np
+
+    if classes > 2:
+        counts = np.bincount(labels.astype(np.int64), minlength=classes)
+        return np.asarray(counts / max(len(labels), 1), dtype=np.float64)
+    return np.asarray(labels.mean(dtype=np.float64))
 
 
-def encode_history(definition: Definition, labelled: Labelled, cut: Cut) -> History:
-    """Every labelled row before the cut as one matrix, column by column.
+def encode_history(
+    definition: Definition, labelled: Labelled, before: int, since: int | None = None
+) -> History:
+    """Every labelled row with an event in ``[since, before)`` as one matrix, column by column.
+
+    ``before`` is the cut, in ticks; ``since`` None: from the first row.
 
     Category features keep the ``train.max_categories`` most frequent values (ties by value); the
     others count as missing.
 
     Raises:
-        NoCandidate: no row lies before the cut.
+        NoCandidate: no row lies there.
         ModelError: a feature's column is missing.
     """
     import numpy as np
     import pyarrow as pa
 
-    found = labelled.within(None, cut.train_before)
-    if found.stop == 0:
+    found = labelled.within(since, before)
+    if found.stop == found.start:
         show = definition.calendar.clock.show
         raise NoCandidate(
-            f"no labelled row before {show(cut.train_before)}: all are held out for the gate; "
+            f"no labelled row before {show(before)}: all are held out for the gate; "
             "the next windows bring more"
         )
     positions = labelled.positions[found]
@@ -144,7 +156,7 @@ def encode_history(definition: Definition, labelled: Labelled, cut: Cut) -> Hist
             categories[name] = _frequent(column[name], definition.train.max_categories)
         matrix[:, i : i + 1] = encode(column, {name: kind}, categories)
     labels, events = labelled.labels[found], labelled.events[found]
-    return History(matrix, labels, events, categories, labelled, cut.train_before)
+    return History(matrix, labels, events, categories, labelled, found.start, before)
 
 
 def training_set(history: History, definition: Definition, recipe: Recipe) -> TrainingSet:
@@ -174,16 +186,16 @@ def training_set(history: History, definition: Definition, recipe: Recipe) -> Tr
         data_digest=digest.hexdigest(),
         train_from=train_from,
         train_before=history.train_before,
-        reference=_reference(history, definition, first),
+        reference=reference(history.labelled, history.positions[first:], definition),
     )
 
 
-def _reference(history: History, definition: Definition, first: int) -> pa.Table:
+def reference(labelled: Labelled, positions: NDArray[np.int64], definition: Definition) -> pa.Table:
+    """An evenly spaced sample of the raw features of these rows, at most ``drift.sample``."""
     import pyarrow as pa
 
-    positions = history.labelled.positions[first : len(history.labels)]
     chosen = positions[spread(len(positions), definition.drift.sample)]
-    return history.labelled.rows.select(list(definition.features)).take(pa.array(chosen))
+    return labelled.rows.select(list(definition.features)).take(pa.array(chosen))
 
 
 def _own_categories(

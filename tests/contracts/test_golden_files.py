@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ratchet.adapters.bundle_files import read_bundle_files
-from ratchet.contracts.bundle import Manifest, predict, unpack
+from ratchet.contracts.bundle import Manifest, unpack
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.lineage import Decision, Lineage
+from ratchet.contracts.score import predict
 from ratchet.errors import ModelError
 from ratchet.register import describe
 from tests import small_bundle
@@ -64,6 +65,6 @@ def test_keys_of_newer_releases_are_ignored(name):
 
 
 def test_a_manifest_of_a_newer_layout_is_refused_with_what_to_do():
-    value = content("manifest-v1.json") | {"format": 2}
+    value = content("manifest-v1.json") | {"format": 3}
     with pytest.raises(ModelError, match="upgrade Ratchet"):
         Manifest.from_bytes(json.dumps(value).encode())

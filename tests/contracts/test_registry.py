@@ -12,7 +12,7 @@ import pytest
 
 from ratchet.adapters.local_registry import LocalRegistry
 from ratchet.adapters.mlflow_registry import MlflowRegistry
-from ratchet.contracts.bundle import predict
+from ratchet.contracts.score import predict
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG, Registry, curves_key
 from ratchet.errors import ModelError, NotFound, Refused, StorageError, Tampered
 from tests import small_bundle

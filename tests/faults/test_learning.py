@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from ratchet import self_train
-from ratchet.contracts.bundle import Bundle, predict, unseen
+from ratchet.contracts.bundle import Bundle
 from ratchet.contracts.columns import EVENT, KEY, KNOWN, LABEL
 from ratchet.contracts.definition import Definition
 from ratchet.contracts.evidence import Evidence, Verdict, worst
 from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.score import predict, unseen
 from ratchet.errors import NoCandidate
 from ratchet.gate import GateInput, judge
 from tests.learning import candidate, definition, labels_of, prepare, stream

@@ -18,7 +18,8 @@ from ratchet.adapters import bundle_files, local_registry
 from ratchet.adapters.local_registry import LocalRegistry
 from ratchet.adapters.mlflow_registry import MlflowRegistry, open_registry
 from ratchet.adapters.sandbox import predict_in_child
-from ratchet.contracts.bundle import MODEL, pack, predict
+from ratchet.contracts.bundle import MODEL, pack
+from ratchet.contracts.score import predict
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG, Registry
 from ratchet.errors import ModelError, StorageError, Tampered
 from ratchet.register import Entry, SetAlias, recover, unfinished
@@ -324,9 +325,9 @@ def test_fault_39_a_crafted_model_with_a_fitting_digest_cannot_kill_the_caller()
     for _ in range(60):
         if {"killed", "refused"} <= ends:
             break
-        raw = bytearray(good.model)
+        raw = bytearray(good.models[MODEL])
         raw[rng.integers(len(raw))] ^= 1 << int(rng.integers(8))
-        crafted = pack(good.manifest, bytes(raw), good.reference)
+        crafted = pack(good.manifest, {MODEL: bytes(raw)}, good.reference)
         try:
             scores = predict_in_child(crafted, rows)
             ends.add("same" if (scores == predict(good, rows)).all() else "differs")

@@ -121,7 +121,8 @@ WRONG: list[tuple[str, Any, tuple[str, ...]]] = [
     ("train__holdout_windows", 0, ("greater than or equal to 1",)),
     ("train__holdout_windows", 53, ("less than or equal to 52",)),
     ("train__max_categories", 1, ("greater than or equal to 2",)),
-    ("recipes", [], ("at least 1",)),
+    ("recipes", [], ("expected either [[recipes]] or [mixture]", "found neither")),
+    ("mixture", {}, ("expected either [[recipes]] or [mixture]", "found both")),
     ("recipes", [{"name": f"r{i}"} for i in range(33)], ("at most 32",)),
     ("recipes", [{"name": "all"}, {"name": "all"}], ("must differ", "['all', 'all']")),
     ("recipes__0__name", "A b", ("pattern", "'A b'")),
@@ -210,8 +211,8 @@ def test_what_does_not_fit_together_is_said() -> None:
     [
         (
             "colour",
-            "drift, features, gate, label, name, notify, recipes, record, sealed, shield, source, "
-            "time, train, trusted, validate",
+            "drift, features, gate, label, mixture, name, notify, recipes, record, sealed, shield, "
+            "source, time, train, trusted, validate",
         ),
         ("source__colour", "features, ignore, key, known, labels, landing"),
         ("validate__colour", "max_quarantined_share, max_skill_loss"),
@@ -304,12 +305,6 @@ def test_an_origin_may_be_written_as_text_or_as_a_date_of_toml(written: str) -> 
     text = SOUND.replace('column = "t"', f'column = "t"\norigin = {written}')
     calendar = parse(text).calendar
     assert calendar.label(calendar.window(0)) == "2013-01-01"
-
-
-def test_a_recipe_is_found_by_its_name() -> None:
-    assert made().recipe("all") == Recipe(name="all")
-    with pytest.raises(DefinitionError, match=r"recipe 'none': expected one of \['all'\]"):
-        made().recipe("none")
 
 
 @settings(max_examples=30, deadline=None)

@@ -11,7 +11,6 @@ from benchmarks.engine_mixture import engine
 from benchmarks.engine_policies import POLICIES, psi
 from benchmarks.engine_scores import compare, floors, judge, recovery, run
 from benchmarks.engine_streams import Rows, Stream
-from ratchet.contracts.recipes import Member, Residual
 
 COUNT = 13
 
@@ -32,8 +31,7 @@ def stream(turn_from: int = COUNT) -> Stream:
     return Stream("toy", 1, {"x": "number", "z": "number"}, windows, drifts, oracle)
 
 
-ON_TOP = Member(name="anchor", every=4, rounds=10, residual=Residual(rounds=5))
-EVERY = {**POLICIES, "engine": engine(), "trees on top": engine((ON_TOP,))}
+EVERY = {**POLICIES, "engine": engine()}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.contracts.recipes import Member, Residual
-from ratchet.self_train import STANDARD, Span, mix, plan, residual_recipe, scores_of, weigh
-from ratchet.self_train.members import base_at
+from ratchet.contracts.recipes import STANDARD, Member
+from ratchet.contracts.score import mix, scores_of
+from ratchet.self_train import plan, weigh
+from ratchet.self_train.members import trained_at
 
 NAMES = ("a", "b", "c")
 LOSSES = st.lists(
@@ -109,31 +110,21 @@ def test_a_mixture_of_classes_is_the_logarithmic_pool():
 
 def test_an_anchor_is_trained_when_the_stream_doubles_and_then_every_eight_windows():
     anchor = Member(name="anchor", every=8)
-    due = [known for known in range(1, 33) if plan(anchor, known).base_is_due]
+    due = [known for known in range(1, 33) if plan(anchor, known).end == known]
     assert due == [1, 2, 4, 8, 16, 24, 32]
 
 
 @given(st.integers(1, 400), st.integers(1, 30), st.none() | st.integers(1, 20))
 def test_nothing_after_what_is_known_is_learned(known, every, history):
-    member = Member(name="m", every=every, history=history, residual=Residual(history=3))
-    found = plan(member, known)
-    assert 0 <= found.base.first < found.base.end <= known
-    assert known - found.base.end < max(every, (known + 1) // 2 + 1)
-    assert found.residual == Span(max(known - 3, 0), known)
-    assert plan(member, found.base.end).base == found.base  # the training it was reused from
-    assert plan(member, found.base.end).base_is_due
+    found = plan(member := Member(name="m", every=every, history=history), known)
+    assert 0 <= found.first < found.end <= known
+    assert known - found.end < max(every, (known + 1) // 2 + 1)
+    assert plan(member, found.end) == found  # the training it was reused from
 
 
 def test_no_window_no_plan():
     with pytest.raises(ValueError, match="at least one labelled window"):
         plan(STANDARD[0], 0)
-
-
-def test_trees_on_top_follow_their_own_settings_and_else_the_members():
-    member = Member(name="m", half_life=3.0, reg_lambda=2.0, max_bin=64, residual=Residual())
-    found = residual_recipe(member, Residual(rounds=7, history=2))
-    assert (found.rounds, found.history, found.max_depth) == (7, 2, 4)
-    assert (found.reg_lambda, found.max_bin, found.half_life) == (2.0, 64, None)
 
 
 def test_the_standard_members_differ_in_what_they_remember():
@@ -142,4 +133,4 @@ def test_the_standard_members_differ_in_what_they_remember():
         ("recent", 2, 6),
         ("fresh", 1, 1),
     ]
-    assert base_at(STANDARD[0], 23) == 16
+    assert trained_at(STANDARD[0], 23) == 16

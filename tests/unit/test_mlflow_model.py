@@ -8,7 +8,8 @@ import pytest
 from ratchet.adapters import bundle_files, mlflow_calls, mlflow_model, pyfunc_loader
 from ratchet.adapters.bundle_files import inside, write_bundle_files
 from ratchet.adapters.mlflow_versions import clipped
-from ratchet.contracts.bundle import predict
+from ratchet.contracts.bundle import MODEL
+from ratchet.contracts.score import predict
 from ratchet.errors import ModelError, Refused, StorageError, Tampered
 from tests import small_bundle
 
@@ -43,7 +44,7 @@ def test_columns_are_taken_by_name_and_missing_ones_named(tmp_path):
 
 def test_the_loader_refuses_bytes_that_do_not_fit_their_manifest(tmp_path):
     write_bundle_files(tmp_path, small_bundle.bundle().files())
-    (tmp_path / "model.ubj").write_bytes(small_bundle.bundle(2).model)
+    (tmp_path / "model.ubj").write_bytes(small_bundle.bundle(2).models[MODEL])
     with pytest.raises(Tampered, match=r"model\.ubj"):
         pyfunc_loader._load_pyfunc(str(tmp_path))
 

@@ -10,7 +10,8 @@ import pytest
 
 from ratchet.adapters import sandbox
 from ratchet.adapters.bundle_files import write_bundle_files
-from ratchet.contracts.bundle import pack, predict
+from ratchet.contracts.bundle import MODEL, pack
+from ratchet.contracts.score import predict
 from ratchet.errors import ModelError
 from tests import small_bundle
 
@@ -38,14 +39,15 @@ def test_main_writes_scores_and_their_shape(tmp_path, capsys):
 
 def test_bytes_that_are_no_model_are_refused_in_one_line():
     good = small_bundle.bundle()
+    bad = pack(good.manifest, {MODEL: b"{not a model"}, good.reference)
     with pytest.raises(ModelError, match=r"model\.ubj: XGBoost cannot read it") as caught:
-        sandbox.predict_in_child(pack(good.manifest, b"{not a model", good.reference), ROWS)
+        sandbox.predict_in_child(bad, ROWS)
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_do_not_fit_the_manifest_are_refused():
     with pytest.raises(ModelError, match=r"model\.ubj: digest"):
-        sandbox.predict_in_child(replace(small_bundle.bundle(), model=b"other"), ROWS)
+        sandbox.predict_in_child(replace(small_bundle.bundle(), models={MODEL: b"other"}), ROWS)
 
 
 def child(monkeypatch, tmp_path, code: str) -> None:

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet import self_train
-from ratchet.contracts.bundle import encode, predict, unpack
+from ratchet.contracts.bundle import MODEL, unpack
 from ratchet.contracts.columns import EVENT, KEY, KNOWN, LABEL
+from ratchet.contracts.score import encode, predict
 from ratchet.errors import ModelError, NoCandidate
-from tests.learning import candidate, definition, labels_of, prepare, stream
+from tests.learning import by_name, candidate, definition, labels_of, prepare, stream
 
 
 def table(rows: list[tuple[str, int, int]]) -> pa.Table:
@@ -261,9 +262,9 @@ def test_a_recipe_sees_its_history_and_weighs_by_age() -> None:
     pipeline = definition()
     _, cut, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
     assert cut.train_before == 800
-    every = self_train.training_set(history, pipeline, pipeline.recipe("all"))
-    recent = self_train.training_set(history, pipeline, pipeline.recipe("recent"))
-    decayed = self_train.training_set(history, pipeline, pipeline.recipe("decayed"))
+    every = self_train.training_set(history, pipeline, by_name(pipeline, "all"))
+    recent = self_train.training_set(history, pipeline, by_name(pipeline, "recent"))
+    decayed = self_train.training_set(history, pipeline, by_name(pipeline, "decayed"))
     events = rows[EVENT].to_numpy()
     assert every.rows == decayed.rows == (events < 800).sum()
     assert (recent.train_from, recent.rows) == (600, ((events >= 600) & (events < 800)).sum())
@@ -278,7 +279,7 @@ def test_the_matrix_is_the_encoding_of_the_rows() -> None:
     rows, y = stream(rows=500)
     pipeline = definition()
     labelled, cut, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
-    training = self_train.training_set(history, pipeline, pipeline.recipe("recent"))
+    training = self_train.training_set(history, pipeline, by_name(pipeline, "recent"))
     plain, _ = labelled.between(cut.train_before - 200, cut.train_before)
     assert np.array_equal(training.matrix, encode(plain, training.features, training.categories))
     assert training.reference.equals(plain.select(["x", "z", "kind"]).combine_chunks())
@@ -291,8 +292,8 @@ def test_a_category_that_only_older_rows_hold_is_unknown_to_a_short_recipe() -> 
     rows = rows.set_column(rows.column_names.index("kind"), "kind", pa.array(kind.tolist()))
     pipeline = definition()
     labelled, cut, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
-    every = self_train.training_set(history, pipeline, pipeline.recipe("all"))
-    recent = self_train.training_set(history, pipeline, pipeline.recipe("recent"))
+    every = self_train.training_set(history, pipeline, by_name(pipeline, "all"))
+    recent = self_train.training_set(history, pipeline, by_name(pipeline, "recent"))
     assert every.categories["kind"] == ("a", "ancient", "b", "c")
     assert recent.categories["kind"] == ("a", "b", "c")
     plain, _ = labelled.between(cut.train_before - 200, cut.train_before)
@@ -316,7 +317,7 @@ def test_the_digest_depends_on_values_alone() -> None:
 
     def digest(rows: pa.Table, labels: pa.Table, recipe: str = "all") -> str:
         _, _, history = prepare(pipeline, rows, labels, 1000)
-        return self_train.training_set(history, pipeline, pipeline.recipe(recipe)).data_digest
+        return self_train.training_set(history, pipeline, by_name(pipeline, recipe)).data_digest
 
     labels = labels_of(rows, y)
     first = digest(rows, labels)
@@ -338,9 +339,10 @@ def test_the_baseline_is_the_best_constant_of_the_training_rows() -> None:
     rows, y = stream()
     pipeline = definition()
     _, _, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
-    training = self_train.training_set(history, pipeline, pipeline.recipe("all"))
-    assert training.baseline(2) == pytest.approx(y[rows[EVENT].to_numpy() < 800].mean())
-    assert training.baseline(3).tolist() == pytest.approx(
+    training = self_train.training_set(history, pipeline, by_name(pipeline, "all"))
+    found = self_train.best_constant(training.labels, 2)
+    assert found == pytest.approx(y[rows[EVENT].to_numpy() < 800].mean())
+    assert self_train.best_constant(training.labels, 3).tolist() == pytest.approx(
         [1 - y[: training.rows].mean(), y[: training.rows].mean(), 0]
     )
 
@@ -409,7 +411,7 @@ def test_the_bundle_tells_where_it_came_from_and_survives_storage() -> None:
     lineage = bundle.manifest.lineage
     assert (lineage.train_from, lineage.train_before) == (600, cut.train_before)
     assert lineage.definition_digest == pipeline.digest
-    assert lineage.model_digest == hashlib.sha256(bundle.model).hexdigest()
+    assert lineage.model_digest == hashlib.sha256(bundle.models[MODEL]).hexdigest()
     assert lineage.recipe["history"] == 2
     again = unpack(bundle.files(), bundle.digest)
     assert again == bundle
@@ -428,7 +430,7 @@ def test_what_no_class_or_number_stands_for_is_refused() -> None:
     rows, y = stream(rows=500)
     pipeline = definition()
     _, _, history = prepare(pipeline, rows, labels_of(rows, y), 1000)
-    training = self_train.training_set(history, pipeline, pipeline.recipe("all"))
+    training = self_train.training_set(history, pipeline, by_name(pipeline, "all"))
     refused = {
         "1 training labels are not finite": replace(
             training, labels=_but_first(training.labels, np.nan)
@@ -439,7 +441,7 @@ def test_what_no_class_or_number_stands_for_is_refused() -> None:
     }
     for message, broken in refused.items():
         with pytest.raises(NoCandidate, match=message):
-            self_train.train(broken, pipeline, pipeline.recipe("all"))
+            self_train.train(broken, pipeline, by_name(pipeline, "all"))
 
 
 def test_a_model_without_a_split_has_no_gain() -> None:

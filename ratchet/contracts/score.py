@@ -1,0 +1,217 @@
+"""Rows in, scores out: how a stored model is asked, by the gate and by whoever serves it.
+
+>>> scores = predict(bundle, rows)                                    # doctest: +SKIP
+
+Promise: the same bundle and rows give the same scores, and a score that is not finite is an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ratchet.contracts.bundle import MODEL, member_file
+from ratchet.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    import xgboost as xgb
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.bundle import Bundle, Manifest
+
+
+def encode(
+    rows: pa.Table, features: Mapping[str, str], categories: Mapping[str, tuple[str, ...]]
+) -> NDArray[np.float32]:
+    """The model's matrix, shape (rows, features), float32; missing and unseen are NaN.
+
+    Columns are taken by name, so their order in ``rows`` does not matter. Every NaN has the same
+    bits, so that the matrix has one digest.
+
+    Raises:
+        ModelError: a feature's column is missing or of another type, or no categories are given.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    matrix = np.empty((rows.num_rows, len(features)), dtype=np.float32)
+    for i, (name, kind) in enumerate(features.items()):
+        column = _column(rows, name, kind)
+        if kind == "category":
+            known = pa.array(_known(categories, name), pa.string())
+            column = pc.index_in(column, value_set=known)
+        values = pc.cast(column, pa.float32(), safe=False).to_numpy()
+        matrix[:, i] = values
+        matrix[np.isnan(values), i] = np.nan
+    return matrix
+
+
+def unseen(rows: pa.Table, manifest: Manifest) -> dict[str, int]:
+    """For each category feature, how many rows hold a value that the model does not know.
+
+    Missing values do not count.
+
+    Raises:
+        ModelError: a feature's column is missing or of another type.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    counts = {}
+    for name, known in manifest.categories.items():
+        column = _column(rows, name, "category")
+        found = pc.is_in(column, value_set=pa.array(known, pa.string()))
+        strange = pc.and_(pc.is_valid(column), pc.invert(found))
+        counts[name] = int(pc.sum(strange).as_py() or 0)
+    return counts
+
+
+def _column(rows: pa.Table, name: str, kind: str) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    if name not in rows.column_names:
+        raise ModelError(f"column {name!r} is missing; found {rows.column_names}")
+    column = rows.column(name)
+    found = column.type.value_type if types.is_dictionary(column.type) else column.type
+    number = types.is_integer(found) or types.is_floating(found) or types.is_boolean(found)
+    text = types.is_string(found) or types.is_large_string(found)
+    if not (types.is_null(found) or (text if kind == "category" else number)):
+        raise ModelError(f"column {name!r} is {column.type}, expected a {kind}")
+    wanted = pa.string() if kind == "category" else pa.float64()
+    return column if column.type == wanted else pc.cast(column, wanted, safe=False)
+
+
+def _known(categories: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
+    if name not in categories:
+        raise ModelError(f"feature {name!r} is a category, but the model names no values for it")
+    return categories[name]
+
+
+@lru_cache(maxsize=16)  # candidate and champion, each of several
+def booster(model: bytes, threads: int) -> xgb.Booster:
+    """The booster in UBJ bytes, whose digest the caller has checked.
+
+    Raises:
+        ModelError: XGBoost cannot read them.
+    """
+    import xgboost as xgb
+
+    loaded = xgb.Booster({"nthread": threads})
+    try:
+        loaded.load_model(bytearray(model))
+    except xgb.core.XGBoostError as error:
+        raise ModelError(f"{MODEL}: XGBoost cannot read it: {str(error)[:200]}") from error
+    return loaded
+
+
+def predict(bundle: Bundle, rows: pa.Table) -> NDArray[np.float64]:
+    """Scores of the rows, in order.
+
+    Returns:
+        Shape (rows,): the probability of class 1 (binary) or the value (regression); shape
+        (rows, classes) of probabilities (multiclass).
+
+    Raises:
+        ModelError: a feature's column is missing, or a score is not finite.
+    """
+    import numpy as np
+
+    manifest = bundle.manifest
+    if manifest.lineage.members:
+        scores = scores_of(manifest.objective, mix(member_margins(bundle, rows), _weights(bundle)))
+    else:
+        matrix = encode(rows, manifest.features, manifest.categories)
+        loaded = booster(bundle.models[MODEL], manifest.lineage.threads)
+        scores = np.asarray(_shaped(loaded.inplace_predict(matrix), manifest), dtype=np.float64)
+    if not np.isfinite(scores).all():
+        raise ModelError("the model gave scores that are not finite; it must not serve")
+    return scores
+
+
+def member_margins(bundle: Bundle, rows: pa.Table) -> dict[str, NDArray[np.float64]]:
+    """What each member of a mixture says of the rows, before the link function.
+
+    Returns:
+        Member to shape (rows,) or, for several classes, (rows, classes).
+
+    Raises:
+        ModelError: a feature's column is missing or of another type.
+    """
+    import numpy as np
+
+    manifest, found = bundle.manifest, {}
+    known: Mapping[str, tuple[str, ...]] | None = None
+    matrix: NDArray[np.float32] | None = None
+    for member in manifest.lineage.members:
+        own = manifest.member_categories[member.name]
+        if matrix is None or own != known:
+            matrix, known = _recoded(rows, manifest.features, own, matrix), own
+        loaded = booster(bundle.models[member_file(member.name)], manifest.lineage.threads)
+        margins = loaded.inplace_predict(matrix, predict_type="margin")
+        found[member.name] = np.asarray(_shaped(margins, manifest), dtype=np.float64)
+    return found
+
+
+def _recoded(
+    rows: pa.Table,
+    features: Mapping[str, str],
+    categories: Mapping[str, tuple[str, ...]],
+    matrix: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """The matrix for these categories; of an earlier one only the categories are made anew."""
+    if matrix is None:
+        return encode(rows, features, categories)
+    for i, (name, kind) in enumerate(features.items()):
+        if kind == "category":
+            matrix[:, i : i + 1] = encode(rows, {name: kind}, categories)
+    return matrix
+
+
+def _weights(bundle: Bundle) -> dict[str, float]:
+    return {member.name: member.weight for member in bundle.manifest.lineage.members}
+
+
+def _shaped(scores: NDArray[np.floating], manifest: Manifest) -> NDArray[np.floating]:
+    """One number a row, or one a row and class."""
+    if manifest.objective != "multiclass":
+        return scores.reshape(-1)
+    return scores.reshape(-1, len(manifest.classes))
+
+
+def mix(
+    margins: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]
+) -> NDArray[np.float64]:
+    """The weighted mean of what the recipes say, before the link function.
+
+    A logarithmic pool (Genest and Zidek 1986): for a binary label the mean of the log odds, for
+    several classes of the log probabilities, for a regression of the values.
+
+    Args:
+        margins: recipe to shape (rows,) or (rows, classes).
+        weights: recipe to weight; those of the recipes in ``margins`` are scaled to sum to 1.
+    """
+    import numpy as np
+
+    total = math.fsum(weights[name] for name in margins)
+    parts = [np.asarray(m, dtype=np.float64) * (weights[n] / total) for n, m in margins.items()]
+    return np.asarray(sum(parts[1:], start=parts[0]))
+
+
+def scores_of(objective: str, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Margins as scores: a probability (binary), probabilities that sum to 1 (multiclass, shape
+    (rows, classes)), or the value itself (regression)."""
+    import numpy as np
+
+    if objective == "regression":
+        return margins
+    if objective == "binary":
+        return np.asarray(np.exp(-np.logaddexp(0.0, -margins)))
+    shifted = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

@@ -1,0 +1,130 @@
+"""The members of a mixture: those that are due are trained, the others are taken from the table.
+
+A member's training is a function of the tables, its times and its recipe alone. Its model is kept
+in the table ``members`` under the digest of all of these, so that a cycle pays only for what is
+new; whatever changes the rows (a late batch, a release, a revocation) changes the digest, and the
+member is trained again. ``ratchet verify`` never looks into that table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ratchet import self_train as core
+from ratchet.adapters.code import code_digest
+from ratchet.contracts.columns import ACCEPTED, LABELS, MEMBERS, TRUSTED, WINDOW, members_schema
+from ratchet.contracts.lineage import canonical_json, digest_of
+from ratchet.contracts.seams import Append
+from ratchet.errors import NoCandidate
+from tasks import show
+
+if TYPE_CHECKING:
+    from ratchet.contracts.definition import Definition
+    from ratchet.contracts.lineage import Decision
+    from tasks.cycle import Cycle
+    from tasks.self_train import Evidence
+    from tasks.workspace import Workspace
+
+
+def trained(cycle: Cycle, known: Evidence) -> list[core.Trained]:
+    """Every member's model as of this cycle; one that cannot be trained yet is left out.
+
+    Raises:
+        NoCandidate: none can be.
+    """
+    definition = cycle.workspace.definition
+    assert definition.mixture is not None  # noqa: S101  asked by its caller
+    found, reasons = [], []
+    planned = core.moments(
+        definition.mixture.members, definition, known.labelled, known.cut, cycle.window.end
+    )
+    for moment in planned:
+        try:
+            found.append(_kept(cycle, known, moment))
+        except NoCandidate as reason:
+            reasons.append(f"{moment.member.name}: {reason}")
+            show.log(f"without {reasons[-1]}")
+    if not found:
+        raise NoCandidate("; ".join(reasons))
+    return found
+
+
+def _kept(cycle: Cycle, known: Evidence, moment: core.Moment) -> core.Trained:
+    import pyarrow as pa
+
+    tables, key = cycle.workspace.tables, training_key(cycle.workspace, known, moment)
+    window = cycle.workspace.calendar.window_of(moment.as_of - 1).index
+    rows = tables.read(MEMBERS, windows=(window, window + 1))
+    for row in rows.to_pylist() if rows.num_rows else ():
+        if row["training"] == key:
+            return _read(moment, row["facts"], row["model"])
+    part = train(cycle.workspace.definition, known, moment, as_of=cycle.window.end)
+    facts = {"rows": part.rows, "data": part.data_digest, "categories": dict(part.categories)}
+    row = {WINDOW: window, "training": key, "facts": canonical_json(facts), "model": part.model}
+    table = pa.Table.from_pylist([row], schema=members_schema())
+    tables.append(Append(MEMBERS, table, f"member/{key}"))
+    return part
+
+
+def _read(moment: core.Moment, facts: str, model: bytes) -> core.Trained:
+    said = json.loads(facts)
+    categories = {name: tuple(values) for name, values in said["categories"].items()}
+    return core.Trained(moment, model, said["rows"], said["data"], categories)
+
+
+def train(definition: Definition, known: Evidence, moment: core.Moment, as_of: int) -> core.Trained:
+    """Train a member as of its moment.
+
+    Args:
+        known: what was read from the tables, as of ``as_of`` (ticks).
+
+    Raises:
+        NoCandidate: too few rows, one class only, and so on.
+    """
+    from tasks.self_train import labelled_at
+
+    labelled = known.labelled
+    if moment.as_of != as_of:
+        labelled, _ = labelled_at(definition, known.rows, known.labels, known.trusted, moment.as_of)
+    history = core.encode_history(definition, labelled, moment.train_before, moment.train_from)
+    training = core.training_set(history, definition, moment.member)
+    model = core.train(training, definition, moment.member)
+    return core.Trained(moment, model, training.rows, training.data_digest, training.categories)
+
+
+def weigh(
+    definition: Definition, history: Sequence[Decision], names: Sequence[str]
+) -> core.Weighing:
+    """Weights from what the decisions so far, oldest first, saw of these members."""
+    seen = [{n: v for n, v in d.recipe_losses.items() if n in names} for d in history]
+    known = [losses for losses in seen if losses]
+    return core.weigh(names, core.nats(definition.label.objective, known))
+
+
+def training_key(workspace: Workspace, known: Evidence, moment: core.Moment) -> str:
+    """The digest of everything that decides the member's bytes.
+
+    Tables only grow, so the number of rows by window says which rows there are.
+    """
+    end = workspace.calendar.window_of(moment.as_of - 1).index + 1
+    sizes = {
+        name: sorted((w, n) for w, n in tables.windows(name).items() if w < end)
+        for tables, name in (
+            (workspace.tables, ACCEPTED),
+            (workspace.tables, LABELS),
+            (workspace.landing_tables, TRUSTED),
+        )
+    }
+    return digest_of(
+        {
+            "member": moment.member.model_dump(mode="json"),
+            "times": [moment.as_of, moment.train_from, moment.train_before],
+            "tables": sizes,
+            "revocations": known.revocations_version,
+            "sealed": known.sealed_share,
+            "definition": workspace.definition.digest,
+            "code": code_digest(),
+        }
+    )

@@ -1,0 +1,137 @@
+"""A pipeline whose model is a mixture: what is trained, what is kept, what can be proved of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.retrain import run_windows
+from ratchet.contracts.columns import MEMBERS, WINDOW
+from ratchet.contracts.evidence import Verdict
+from ratchet.contracts.lineage import Decision
+from ratchet.contracts.revocation import Reach
+from ratchet.contracts.score import member_margins, mix, predict, scores_of
+from ratchet.contracts.seams import Tables
+from tasks import windows
+from tasks.revoke import revoke
+from tasks.verify import verify
+from tasks.workspace import Workspace
+from tests.streams import PIPELINE, land_window, project, quick, window_rows, workspace
+
+RECIPES = PIPELINE[PIPELINE.index("[[recipes]]") : PIPELINE.index("[drift]")]
+MEMBERS_OF = """
+[[mixture.members]]
+name = "anchor"
+every = 4
+rounds = 12
+max_depth = 3
+
+[[mixture.members]]
+name = "fresh"
+history = 1
+rounds = 6
+max_depth = 2
+
+"""
+MIXED = PIPELINE.replace(RECIPES, MEMBERS_OF)
+
+
+def run(home: Path, replay: str | None = None) -> tuple[Workspace, list[Decision]]:
+    space = quick(workspace(home, replay))
+    return space, list(run_windows(space, windows.undecided(space, None, None)))
+
+
+def trainings(tables: Tables) -> list[int]:
+    """The window of each training, in order."""
+    return sorted(tables.read(MEMBERS)[WINDOW].to_pylist())
+
+
+def test_the_mixture_serves_and_each_member_is_trained_when_it_is_due(tmp_path: Path) -> None:
+    project(tmp_path, 9, MIXED)
+    space, made = run(tmp_path)
+    assert [d.outcome for d in made[:3]] == ["held", "held", "promoted"]
+    assert {d.recipe for d in made[2:]} == {"mixture"}
+    # From window 2 on one window is known, then two, ...: the anchor at 1, 2, 4, the fresh always.
+    assert trainings(space.tables) == [2, 2, 3, 3, 4, 5, 5, 6, 7]
+    lineage = made[-1].lineage
+    assert lineage is not None
+    anchor, fresh = lineage.members
+    assert (anchor.name, anchor.rows, fresh.name, fresh.rows) == ("anchor", 1600, "fresh", 400)
+    assert anchor.as_of < fresh.as_of == lineage.as_of
+    assert anchor.weight + fresh.weight == pytest.approx(1)
+    assert set(made[-1].recipe_losses) == {"anchor", "fresh"}
+    assert anchor.weight > fresh.weight  # it has seen more of a world that stands still
+    assert made[-1].recipe_losses["anchor"] < made[-1].recipe_losses["fresh"]
+
+
+def test_the_bundle_scores_what_its_members_say_with_their_weights(tmp_path: Path) -> None:
+    project(tmp_path, 6, MIXED)
+    space, made = run(tmp_path)
+    champion = made[-1].champion_after
+    assert champion is not None
+    bundle, rows = space.registry.load("tiny", champion), window_rows(7)
+    weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
+    found = scores_of("binary", mix(member_margins(bundle, rows), weights))
+    assert (predict(bundle, rows) == found).all()
+    assert set(bundle.files()) == {
+        "manifest.json",
+        "reference.parquet",
+        "member-anchor.ubj",
+        "member-fresh.ubj",
+    }
+
+
+def test_a_replay_makes_the_same_members_without_the_kept_ones(tmp_path: Path) -> None:
+    project(tmp_path, 7, MIXED)
+    _, made = run(tmp_path)
+    replayed, again = run(tmp_path, "again")
+    assert [d.digest for d in again] == [d.digest for d in made]
+    assert len(trainings(replayed.tables)) == 7
+
+
+def test_verify_trains_each_member_again_and_weighs_it_again(tmp_path: Path) -> None:
+    project(tmp_path, 9, MIXED)
+    space, made = run(tmp_path)
+    champion = made[-1].champion_after
+    assert champion is not None
+    found = verify(space, champion)
+    assert [e.check for e in found][-3:] == ["verify.rows", "verify.model", "verify.weights"]
+    assert {e.verdict for e in found} == {Verdict.PASS}
+
+
+def test_what_a_revoked_source_sent_leaves_every_member(tmp_path: Path) -> None:
+    """A kept model is no hiding place: the revocation changes what its training is called."""
+    project(tmp_path, 8, MIXED)
+    space, made = run(tmp_path)
+    before = made[-1].lineage
+    assert before is not None
+    start, end = (space.calendar.window(i).start for i in (1, 3))
+    reach = Reach("landing", known_from=start, known_until=end)
+    revoke(space, reach, reason="its sensor was moved", by="ann")
+    land_window(tmp_path, 8)
+    _, after = run(tmp_path)
+    assert after
+    lineage = after[-1].lineage
+    assert lineage is not None
+    known = {m.data_digest for m in before.members}
+    assert not any(m.data_digest in known for m in lineage.members)
+    found = verify(space, after[-1].champion_after or 0)
+    assert [e.verdict for e in found if e.check == "verify.rows"] == [Verdict.PASS]
+    # Rows of windows 1 and 2 and labels of 0 and 1 are gone; 3 to 6 are left.
+    assert [m.rows for m in lineage.members] == [1600, 400]
+
+
+def test_a_member_that_cannot_learn_yet_is_left_out(tmp_path: Path) -> None:
+    project(tmp_path, 6, MIXED.replace("min_rows = 100\n\n\n[[mix", "min_rows = 500\n\n\n[[mix"))
+    _, made = run(tmp_path)
+    members = [[m.name for m in d.lineage.members] for d in made if d.lineage]
+    assert members
+    assert all(names == ["anchor"] for names in members)
+
+
+def test_a_mixture_of_which_no_member_can_learn_is_no_candidate(tmp_path: Path) -> None:
+    project(tmp_path, 4, MIXED.replace("min_rows = 100\n\n\n[[mix", "min_rows = 9000\n\n\n[[mix"))
+    _, made = run(tmp_path)
+    assert made[-1].outcome == "held"
+    assert "anchor: 400 training rows < train.min_rows (9000); fresh: " in made[-1].reasons[0]
