@@ -118,8 +118,8 @@ def test_what_a_revoked_source_sent_leaves_every_member(tmp_path: Path) -> None:
     assert not any(m.data_digest in known for m in lineage.members)
     found = verify(space, after[-1].champion_after or 0)
     assert [e.verdict for e in found if e.check == "verify.rows"] == [Verdict.PASS]
-    # Rows of windows 1 and 2 and labels of 0 and 1 are gone; 3 to 6 are left.
-    assert [m.rows for m in lineage.members] == [1600, 400]
+    # Rows of windows 1 and 2 and labels of 0 and 1 are gone: 3 is the first of three, 6 held out.
+    assert [m.rows for m in lineage.members] == [800, 400]
 
 
 def test_a_member_that_cannot_learn_yet_is_left_out(tmp_path: Path) -> None:
