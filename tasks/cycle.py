@@ -7,6 +7,7 @@ result store, because its tables are large and results are kept until the flow e
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import sys
 import time
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from tasks.workspace import Workspace
 
 logger = logging.getLogger("ratchet.cycle")
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 @dataclass(eq=False)
@@ -75,6 +81,8 @@ class Cycle:
     # register
     decision: Decision | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    bill: dict[str, float] = field(default_factory=dict)  # CPU seconds: training, avoided
+    _started: float = field(default_factory=cpu_seconds)
 
     def concluded(self) -> Decision:
         """The decision that register made.
@@ -105,6 +113,11 @@ class Cycle:
         if self.cut is None:
             raise RuntimeError(f"{self.label}: no rows were held out, because nothing was trained")
         return self.cut
+
+    def spent(self) -> dict[str, float]:
+        """CPU seconds so far, children included; of these for training, and what members that were
+        not trained again had cost."""
+        return {"cpu": round(cpu_seconds() - self._started, 4), **self.bill}
 
     @property
     def evidence(self) -> list[Evidence]:

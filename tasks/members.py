@@ -9,8 +9,8 @@ member is trained again. ``ratchet verify`` never looks into that table.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
@@ -19,11 +19,11 @@ from ratchet.contracts.lineage import canonical_json, digest_of
 from ratchet.contracts.seams import Append
 from ratchet.errors import NoCandidate
 from tasks import show
+from tasks.cycle import Cycle, cpu_seconds
 
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
     from ratchet.contracts.lineage import Decision
-    from tasks.cycle import Cycle
     from tasks.self_train import Evidence
     from tasks.workspace import Workspace
 
@@ -59,19 +59,32 @@ def _kept(cycle: Cycle, known: Evidence, moment: core.Moment) -> core.Trained:
     rows = tables.read(MEMBERS, windows=(window, window + 1))
     for row in rows.to_pylist() if rows.num_rows else ():
         if row["training"] == key:
-            return _read(moment, row["facts"], row["model"])
+            facts = json.loads(row["facts"])
+            _charge(cycle, "avoided", facts["cpu"])
+            return _read(moment, facts, row["model"])
+    started = cpu_seconds()
     part = train(cycle.workspace.definition, known, moment, as_of=cycle.window.end)
-    facts = {"rows": part.rows, "data": part.data_digest, "categories": dict(part.categories)}
+    spent = _charge(cycle, "training", cpu_seconds() - started)
+    facts = {
+        "rows": part.rows,
+        "data": part.data_digest,
+        "categories": dict(part.categories),
+        "cpu": spent,
+    }
     row = {WINDOW: window, "training": key, "facts": canonical_json(facts), "model": part.model}
     table = pa.Table.from_pylist([row], schema=members_schema())
     tables.append(Append(MEMBERS, table, f"member/{key}"))
     return part
 
 
-def _read(moment: core.Moment, facts: str, model: bytes) -> core.Trained:
-    said = json.loads(facts)
-    categories = {name: tuple(values) for name, values in said["categories"].items()}
-    return core.Trained(moment, model, said["rows"], said["data"], categories)
+def _charge(cycle: Cycle, what: str, seconds: float) -> float:
+    cycle.bill[what] = round(cycle.bill.get(what, 0.0) + seconds, 4)
+    return round(seconds, 4)
+
+
+def _read(moment: core.Moment, facts: Mapping[str, Any], model: bytes) -> core.Trained:
+    categories = {name: tuple(values) for name, values in facts["categories"].items()}
+    return core.Trained(moment, model, facts["rows"], facts["data"], categories)
 
 
 def train(definition: Definition, known: Evidence, moment: core.Moment, as_of: int) -> core.Trained:

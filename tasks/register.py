@@ -48,7 +48,7 @@ def register(cycle: Cycle) -> None:
     if decision.outcome == "promoted":
         decision, version = _create_version(cycle, decision)
     so_far = {**cycle.seconds, "register": round(time.perf_counter() - started, 4)}
-    decision = replace(decision, seconds=so_far, peak_mib=peak_mib())
+    decision = replace(decision, seconds=so_far, bill=cycle.spent(), peak_mib=peak_mib())
     decision, page = _draw(cycle, decision)
     _log(cycle, decision, page)
     at = decision.as_of // 1000 if cycle.workspace.calendar.clock.kind == "timestamp" else 0

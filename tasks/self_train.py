@@ -34,7 +34,7 @@ from ratchet.contracts.revocation import revoked_now, without_revoked
 from ratchet.contracts.score import member_margins, mix, predict, scores_of
 from ratchet.errors import NoCandidate
 from tasks import members, show
-from tasks.cycle import Cycle
+from tasks.cycle import Cycle, cpu_seconds
 from tasks.sealed import seal_of
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def self_train(cycle: Cycle) -> None:
 def _recipes(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     """A candidate a recipe, and its scores on the holdout."""
     definition = cycle.workspace.definition
+    started = cpu_seconds()
     history = core.encode_history(definition, known.labelled, known.cut.train_before)
     for recipe in definition.recipes:
         training = core.training_set(history, definition, recipe)
@@ -103,6 +104,7 @@ def _recipes(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
         cycle.baselines[recipe.name] = core.best_constant(
             training.labels, len(definition.label.classes)
         )
+    cycle.bill["training"] = round(cpu_seconds() - started, 4)
     hold_out(cycle, known)
     losses = [d.recipe_losses for d in cycle.history if d.recipe_losses]
     names = [r.name for r in definition.recipes]

@@ -76,6 +76,24 @@ slice_min_rows = 80
 slice_margin = 0.5
 """
 
+_RECIPES = PIPELINE[PIPELINE.index("[[recipes]]") : PIPELINE.index("[drift]")]
+_MEMBERS = """
+[[mixture.members]]
+name = "anchor"
+every = 4
+rounds = 12
+max_depth = 3
+
+[[mixture.members]]
+name = "fresh"
+history = 1
+rounds = 6
+max_depth = 2
+
+"""
+# The same pipeline with a mixture instead of recipes.
+MIXED = PIPELINE.replace(_RECIPES, _MEMBERS)
+
 SUITE: dict[str, Any] = {
     "name": "tiny",
     "expectations": [

@@ -64,6 +64,10 @@ def _status(name: str) -> dict[str, Any]:
         "rows_quarantined": sum(d.quarantined for d in made),
         "open_quarantine": len(quarantine.entries(workspace, only_open=True)),
         "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
+        "cpu_seconds": {
+            name: round(sum(d.bill.get(name, 0.0) for d in made), 1)
+            for name in ("cpu", "training", "avoided")
+        },
         **_sealed(workspace, made),
     }
 
@@ -104,7 +108,17 @@ def _show_status(one: dict[str, Any]) -> None:
             f"  sealed      {sealed['readings']} reading{many} of {sealed['rows']:,} rows, "
             f"{sealed['failed']} failed; {sealed['left']:.4f} of alpha {sealed['alpha']:g} left"
         )
-    console.print(f"  bill        {one['seconds']:,} s of wall time")
+    console.print(f"  bill        {_bill(one)}")
+
+
+def _bill(one: dict[str, Any]) -> str:
+    """Wall and CPU time; what members of a mixture had cost that were not trained again."""
+    cpu, text = one["cpu_seconds"], f"{one['seconds']:,} s of wall time"
+    if cpu["cpu"]:
+        text += f", {cpu['cpu']:,} s of CPU ({cpu['training']:,} s training)"
+    if cpu["avoided"]:
+        text += f"; {cpu['avoided']:,} s of training avoided"
+    return text
 
 
 @click.command()

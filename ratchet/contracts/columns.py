@@ -241,7 +241,10 @@ def members_schema() -> pa.Schema:
         [
             pa.field(WINDOW, pa.int32(), nullable=False),
             ("training", pa.string()),  # digest of all that decides the model
-            ("facts", pa.string()),  # JSON: rows, digest of the training set, categories
+            (
+                "facts",
+                pa.string(),
+            ),  # JSON: rows, their digest, categories, CPU seconds
             ("model", pa.binary()),  # UBJ
         ]
     )

@@ -102,8 +102,8 @@ class Lineage:
 class Decision:
     """What a cycle concluded and why.
 
-    ``seconds`` (stage to wall seconds), ``peak_mib``, ``run_id`` and ``links`` describe one
-    execution; all other fields are the same whenever the same cycle is replayed, and
+    ``seconds`` (stage to wall seconds), ``bill``, ``peak_mib``, ``run_id`` and ``links`` describe
+    one execution; all other fields are the same whenever the same cycle is replayed, and
     :attr:`digest` covers just those.
     """
 
@@ -132,6 +132,7 @@ class Decision:
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # to rows and labels in
     ledger: Mapping[str, Any] = field(default_factory=dict)  # what the gate knows from here on
     seconds: Mapping[str, float] = field(default_factory=dict)
+    bill: Mapping[str, float] = field(default_factory=dict)  # CPU seconds: spent, training, avoided
     peak_mib: float = 0.0
     run_id: str | None = None
     links: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +141,7 @@ class Decision:
         """A JSON-serialisable dict; what the first release did not have is left out where empty, so
         that old digests stay what they were."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
-        for later in ("sources", "ledger"):
+        for later in ("sources", "ledger", "bill"):
             if not out[later]:
                 del out[later]
         out["evidence"] = [e.as_json() for e in self.evidence]
@@ -171,7 +172,7 @@ class Decision:
     @property
     def digest(self) -> str:
         """SHA-256 over all that must not differ between two executions of one cycle."""
-        volatile = ("seconds", "peak_mib", "run_id", "links")
+        volatile = ("seconds", "bill", "peak_mib", "run_id", "links")
         return digest_of({k: v for k, v in self.as_json().items() if k not in volatile})
 
 

@@ -9,7 +9,7 @@ from ratchet.contracts.evidence import Evidence
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.metrics import HEADLINE, LOSS_NAME
 from ratchet.register import plots
-from ratchet.register.describe import metric_rank
+from ratchet.register.describe import metric_rank, weights_of
 from ratchet.register.markup import number, shown, table
 
 _NAMES = {
@@ -90,9 +90,16 @@ def _better(name: str, candidate: float | None, champion: float | None) -> str:
 def _recipes(decision: Decision, rows: int) -> str:
     if len(decision.recipe_losses) < 2:
         return ""
+    found = sorted(decision.recipe_losses.items())[:rows]
+    if weights := weights_of(decision):
+        return table(
+            "Members of the mixture; earlier windows have settled their weights",
+            ("member", LOSS_NAME[objective_of(decision)], "weight"),
+            [(shown(n, 60), number(loss), number(weights.get(n))) for n, loss in found],
+        )
     lines = [
         (shown(name, 60), number(loss), "went to the gate" if name == decision.recipe else "")
-        for name, loss in sorted(decision.recipe_losses.items())[:rows]
+        for name, loss in found
     ]
     return table(
         "Recipes; which one is judged was settled by earlier windows",

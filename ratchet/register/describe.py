@@ -159,8 +159,21 @@ def digests(lineage: Lineage) -> dict[str, str]:
     }
 
 
+def weights_of(decision: Decision) -> dict[str, float]:
+    """Member of the candidate's mixture to its weight; empty for a single recipe."""
+    return {m.name: m.weight for m in decision.lineage.members} if decision.lineage else {}
+
+
 def recipe_of(lineage: Lineage) -> str:
-    """The recipe's name, and what it sets."""
+    """The recipe's name, and what it sets; of a mixture each member's weight, and until when it
+    has learned."""
+    if lineage.members:
+        show = clock_of(lineage.window).show
+        parts = [
+            f"{m.name} {m.weight:.2f} (trained before {show(m.train_before)})"
+            for m in lineage.members
+        ]
+        return f"mixture of {', '.join(parts)}"
     name = lineage.recipe.get("name", "")
     rest = {k: v for k, v in sorted(lineage.recipe.items()) if k != "name" and v is not None}
     return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)

@@ -15,7 +15,7 @@ from ratchet.contracts.evidence import Evidence
 from ratchet.contracts.lineage import Decision, Lineage, canonical_json, digest_of
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG
 from ratchet.errors import Damaged
-from ratchet.register.describe import clock_of
+from ratchet.register.describe import clock_of, weights_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -173,7 +173,9 @@ def run_metrics(decision: Decision) -> dict[str, float]:
         **{f"candidate/{name}": value for name, value in decision.candidate.items()},
         **{f"champion/{name}": value for name, value in decision.champion.items()},
         **{f"seconds/{name}": value for name, value in decision.seconds.items()},
+        **{f"cpu/{name}": value for name, value in decision.bill.items()},
         **{f"recipe_loss/{name}": value for name, value in decision.recipe_losses.items()},
+        **{f"recipe_weight/{name}": value for name, value in weights_of(decision).items()},
         **{
             e.check.replace(".", "/", 1): e.measured
             for e in decision.evidence
@@ -185,7 +187,7 @@ def run_metrics(decision: Decision) -> dict[str, float]:
 
 def curve_metrics(decision: Decision) -> dict[str, float]:
     """What is drawn over windows: the same numbers whenever the same cycle is run again."""
-    volatile = ("seconds/", "memory/")
+    volatile = ("seconds/", "cpu/", "memory/")
     found = {k: v for k, v in run_metrics(decision).items() if not k.startswith(volatile)}
     served = decision.champion_after
     return found if served is None else {**found, "champion/version": float(served)}

@@ -23,6 +23,7 @@ from ratchet.errors import LeaseHeld
 from tasks import decisions
 from tests import crash
 from tests.streams import (
+    MIXED,
     PIPELINE,
     land_sources,
     land_trusted,
@@ -34,9 +35,9 @@ from tests.streams import (
 )
 
 
-def prepared(home: Path, mlflow: bool) -> Path:
+def prepared(home: Path, mlflow: bool, pipeline: str = PIPELINE) -> Path:
     """Two windows decided, two more landed: the next run decides one that promotes."""
-    project(home, 3)
+    project(home, 3, pipeline)
     code, (made, _) = crash.run(home, mlflow=mlflow)
     assert code == 0
     assert [m[0] for m in made] == ["0", "1000"]
@@ -61,7 +62,8 @@ def state(home: Path, mlflow: bool) -> dict[str, object]:
     }
 
 
-def kill_everywhere(template: Path, scratch: Path, mlflow: bool) -> None:
+def kill_everywhere(template: Path, scratch: Path, mlflow: bool, before: str | None = None) -> None:
+    """After each side effect, or only after those before the first of this name."""
     whole = scratch / "whole"
     shutil.copytree(template, whole)
     code, (made, effects) = crash.run(whole, mlflow=mlflow)
@@ -72,7 +74,8 @@ def kill_everywhere(template: Path, scratch: Path, mlflow: bool) -> None:
     assert expected["champion"] == 1
     assert expected["phases"][-2:] == [("2000", "intent"), ("2000", "done")]
     assert len(effects) >= 12
-    for n in range(1, len(effects) + 1):
+    last = len(effects) if before is None else effects.index(before)
+    for n in range(1, last + 1):
         home = scratch / f"killed-{n}"
         shutil.copytree(template, home)
         code, _ = crash.run(home, mlflow=mlflow, kill_after=n)
@@ -96,6 +99,11 @@ def test_fault_22_and_23_killed_after_each_side_effect(tmp_path: Path) -> None:
 def test_fault_22_and_23_killed_after_each_side_effect_with_mlflow(tmp_path: Path) -> None:
     template = prepared(tmp_path / "template", mlflow=True)
     kill_everywhere(template, tmp_path, mlflow=True)
+
+
+def test_fault_22_killed_after_each_side_effect_of_a_mixture(tmp_path: Path) -> None:
+    template = prepared(tmp_path / "template", mlflow=False, pipeline=MIXED)
+    kill_everywhere(template, tmp_path, mlflow=False, before="open_run")  # the rest is as above
 
 
 DEFENDED = PIPELINE + '\n[trusted]\nobjects = "trusted/**"\nmin_rows = 40\n'

@@ -17,24 +17,7 @@ from tasks import windows
 from tasks.revoke import revoke
 from tasks.verify import verify
 from tasks.workspace import Workspace
-from tests.streams import PIPELINE, land_window, project, quick, window_rows, workspace
-
-RECIPES = PIPELINE[PIPELINE.index("[[recipes]]") : PIPELINE.index("[drift]")]
-MEMBERS_OF = """
-[[mixture.members]]
-name = "anchor"
-every = 4
-rounds = 12
-max_depth = 3
-
-[[mixture.members]]
-name = "fresh"
-history = 1
-rounds = 6
-max_depth = 2
-
-"""
-MIXED = PIPELINE.replace(RECIPES, MEMBERS_OF)
+from tests.streams import MIXED, land_window, project, quick, window_rows, workspace
 
 
 def run(home: Path, replay: str | None = None) -> tuple[Workspace, list[Decision]]:
