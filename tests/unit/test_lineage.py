@@ -106,7 +106,7 @@ def test_the_digest_ignores_what_describes_one_execution(
     assert other.digest == decision.digest
 
 
-VOLATILE = {"seconds", "peak_mib", "run_id", "links"}
+VOLATILE = {"seconds", "bill", "peak_mib", "run_id", "links"}
 OTHER: dict[str, Any] = {
     "evidence": (Evidence("x", Verdict.PASS, "y"),),
     "reasons": ("another",),
