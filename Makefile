@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-gate bench-engine bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-gate bench-sealed bench-engine bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench-engine: setup  ## ways of keeping a model fresh, on seven streams that dri
 
 bench-gate: setup  ## how often a gate promotes what is no better, over a life (5 minutes)
 	$(BIN)/python -m benchmarks.gate
+
+bench-sealed: setup  ## 1,000 candidates that are no better against sealed rows, and against one hold-out (10 minutes)
+	$(BIN)/python -m benchmarks.sealed
 
 lock: setup  ## resolve the dependencies again into requirements.lock
 	@echo 'nvidia-nccl-cu12; sys_platform == "never"' > $(VENV)/override.txt

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from flows.retrain import run_windows, settle
 from ratchet.contracts.columns import SEAL, WINDOW, seal_schema
 from ratchet.contracts.evidence import Verdict
+from ratchet.contracts.lineage import Decision
 from ratchet.contracts.sealed import Seal
 from ratchet.contracts.seams import Append
-from ratchet.register import describe
+from ratchet.register import describe, run_metrics
 from tasks import windows
 from tasks.gate import gate
 from tasks.recover import begin
@@ -57,7 +58,9 @@ def learned(decision):
     return decision.window, decision.recipe, decision.recipe_losses, decision.candidate, made
 
 
-def test_whatever_sealed_rows_say_the_candidates_are_the_same_byte_for_byte(tmp_path: Path) -> None:
+def test_fault_21_whatever_sealed_rows_say_the_candidates_are_the_same_to_the_byte(
+    tmp_path: Path,
+) -> None:
     clean, dirty = tmp_path / "clean", tmp_path / "dirty"
     for home, rows in ((clean, window_rows), (dirty, poisoned)):
         sealed_project(home, 0)
@@ -157,3 +160,21 @@ def test_status_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     said = CliRunner().invoke(look.status, ["-p", "tiny"]).output
     assert "sealed      1 reading of" in said
     assert "0 failed; 0.0500 of alpha 0.05 left" in said
+
+
+def test_fault_22_a_cycle_killed_after_its_reading_pays_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed_project(tmp_path, 4)
+
+    def killed(decision: Decision) -> dict[str, float]:
+        if decision.outcome == "promoted":  # the gate has read by then
+            raise KeyboardInterrupt
+        return run_metrics(decision)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("tasks.register.core.run_metrics", killed)
+        run(tmp_path)
+    (made,) = run(tmp_path)
+    assert (made.window, made.outcome) == ("2000", "promoted")
+    assert made.ledger["sealed"]["readings"] == 1

@@ -13,6 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.sealed import (
+    NO_BETTER,
+    climb,
+    confirmed,
+    ever_by_bootstrap,
+    ever_confirmed,
+    lower_bounds,
+    normal,
+)
 from ratchet.contracts.columns import KEY
 from ratchet.contracts.definition import parse
 from ratchet.contracts.evidence import Verdict
@@ -266,3 +275,33 @@ def test_labels_that_are_not_read_decide_nothing(rows: int, labels: list[float])
     turned = replace(asked, y=np.array(labels[:rows]))
     one, two = (judge_sealed(r, Account(), DEFINITION) for r in (asked, turned))
     assert one == two
+
+
+# --- a thousand candidates ------------------------------------------------------------------------
+
+FAIR = [name for name in NO_BETTER if "disaster" not in name]  # what the sample can hold
+LIVES = 200
+
+
+@pytest.mark.parametrize("name", FAIR)
+def test_a_thousand_candidates_that_are_no_better_do_not_get_through(name: str) -> None:
+    sample, mean = NO_BETTER[name]
+    assert ever_confirmed(sample, mean, LIVES, fresh=False) <= 0.05 + 2 * math.sqrt(0.0475 / LIVES)
+
+
+def test_a_bootstrap_of_one_hold_out_lets_one_through_and_is_fooled_by_who_follows_it() -> None:
+    assert ever_by_bootstrap(normal, 0.0, 1) == 1.0
+    shown, true, passed = climb(2)
+    assert shown > 0.1 > -0.1 > true
+    assert passed == 1.0
+
+
+def test_what_is_better_is_confirmed() -> None:
+    assert confirmed(5.0, 0, LIVES) > 0.95
+    assert confirmed(5.0, 10, LIVES) > 0.8
+
+
+def test_the_benchmark_has_the_bound_of_the_gate() -> None:
+    gains = -np.random.default_rng(5).exponential(size=(4, 300)) + 1.1
+    gains[2:] *= -1
+    assert lower_bounds(gains, 0.01) == pytest.approx([lower_bound(row, 0.01) for row in gains])
