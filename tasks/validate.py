@@ -222,7 +222,9 @@ def _champion_scores(cycle: Cycle, labels: pa.Table) -> Any:
     first = int(pc.min(labels[EVENT]).as_py())
     calendar = cycle.workspace.calendar
     rows = cycle.workspace.tables.read(
-        ACCEPTED, windows=(calendar.window_of(first).index, cycle.window.index + 1)
+        ACCEPTED,
+        [KEY, *cycle.workspace.definition.features],
+        (calendar.window_of(first).index, cycle.window.index + 1),
     )
     if not rows.num_rows:
         return None

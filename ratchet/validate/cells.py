@@ -127,6 +127,9 @@ class _Counter:
         self.pool, self.coded, self.outcomes = pool, coded, outcomes
         self.older = len(pool.older)
         self.drawn = np.flatnonzero(pool.control)
+        # Without a champion every row has the same variance: sums of so many, added one by one.
+        even = len(pool.variance) and np.ptp(pool.variance) == 0
+        self.sums = np.cumsum(pool.variance) if even else None
 
     def cell_of(self, columns: tuple[int, ...]) -> tuple[Ints, int]:
         """Each row's cell (pool first, then history), and how many cells there could be."""
@@ -159,7 +162,10 @@ class _Counter:
         cells = kept // k
         rows = total.reshape(-1, k).sum(axis=1)[cells]
         residual = np.bincount(mine, pool.residual, minlength=size)[cells]
-        variance = np.bincount(mine, pool.variance, minlength=size)[cells]
+        if self.sums is not None:
+            variance = self.sums[rows - 1]
+        else:
+            variance = np.bincount(mine, pool.variance, minlength=size)[cells]
         surprise = residual**2 / (variance + variance / rows) / 2
         return _Cells(
             columns,

@@ -167,15 +167,16 @@ def _at(mask: NDArray[np.bool_], where: Ints) -> NDArray[np.bool_]:
     return np.append(mask, False)[where]
 
 
-def codes(column: Floats, kind: str) -> tuple[Ints, int]:
+def codes(column: Floats, kind: str, ranked: tuple[Ints, Floats] | None = None) -> tuple[Ints, int]:
     """A column as small integers, 0 for missing, and how many there are.
 
     Categories and numbers of few values keep each value. Of other numbers the most frequent values
     keep their own code, because a planted one is repeated; the rest falls into bins of equal mass.
+    ``ranked`` is what :func:`ranks` says of the column, where it is known.
     """
     import numpy as np
 
-    place, values = ranks(column)
+    place, values = ranks(column) if ranked is None else ranked
     size = len(values)
     if kind == "category" or size <= FEW:
         return place, size + 1

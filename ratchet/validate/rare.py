@@ -10,7 +10,7 @@ those alone that are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
     _Coded = tuple[Ints, int]
+    _Exact = tuple[Ints, Floats]
     _Ranked = tuple[float, tuple[int, ...], int]
 
 VALUES, PAIRS = 1000, 300  # that are chosen at most
@@ -53,7 +54,9 @@ def rare_cells(pool: Pool, link: Floats, fewest: int) -> list[Cell]:
         fewest: rows of a cell that is looked at.
     """
     apart = link - link.mean(axis=0)
-    coded = [codes(pool.values[:, i], kind) for i, kind in enumerate(pool.kinds[:MOST_FEATURES])]
+    columns, kinds = pool.values.T[:MOST_FEATURES], pool.kinds[:MOST_FEATURES]
+    exact = [ranks(column) for column in columns]
+    coded = [codes(*given) for given in zip(columns, kinds, exact, strict=True)]
     each = 2 * PAIRS // max(len(coded) * (len(coded) - 1) // 2, 1) + 1  # no two take all places
     alone: list[Floats] = []
     values: list[_Ranked] = []
@@ -68,7 +71,7 @@ def rare_cells(pool: Pool, link: Floats, fewest: int) -> list[Cell]:
             rare, means = _means(*_crossed(coded, (i, j)), apart, fewest)
             left = means[rare] - alone[i][rare // more] - alone[j][rare % more]
             pairs += _striking((i, j), rare, left, each)
-    return _cells(pool, coded, [*sorted(values)[:VALUES], *sorted(pairs)[:PAIRS]])
+    return _cells(pool, coded, exact, [*sorted(values)[:VALUES], *sorted(pairs)[:PAIRS]])
 
 
 def _crossed(coded: Sequence[_Coded], columns: tuple[int, ...]) -> _Coded:
@@ -99,12 +102,13 @@ def _striking(columns: tuple[int, ...], cells: Ints, apart: Floats, most: int) -
     return [(-float(distance[b]), columns, int(cells[b])) for b in best]
 
 
-def _cells(pool: Pool, coded: Sequence[_Coded], chosen: Sequence[_Ranked]) -> list[Cell]:
+def _cells(
+    pool: Pool, coded: Sequence[_Coded], exact: Sequence[_Exact], chosen: Sequence[_Ranked]
+) -> list[Cell]:
     """The chosen cells in their order; those of the same columns are looked up together."""
     keys: dict[tuple[int, ...], list[int]] = {}
     for _, columns, key in chosen:
         keys.setdefault(columns, []).append(key)
-    exact = {i: ranks(pool.values[:, i]) for i in {i for columns in keys for i in columns}}
     found: dict[tuple[tuple[int, ...], int], Cell] = {}
     for columns, mine in keys.items():
         cells = _of_columns(pool, columns, coded, exact, mine)
@@ -116,7 +120,7 @@ def _of_columns(
     pool: Pool,
     columns: tuple[int, ...],
     coded: Sequence[_Coded],
-    exact: Mapping[int, tuple[Ints, Floats]],
+    exact: Sequence[_Exact],
     keys: Sequence[int],
 ) -> Iterator[Cell]:
     """These cells of the same columns, each with the exact values that most of its rows hold."""
@@ -143,7 +147,7 @@ def _of_columns(
 def _plain(
     pool: Pool,
     columns: tuple[int, ...],
-    exact: Mapping[int, tuple[Ints, Floats]],
+    exact: Sequence[_Exact],
     combination: int,
 ) -> dict[str, Any]:
     """Feature to the value that a combination of ranks stands for; None for missing."""

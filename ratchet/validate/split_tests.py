@@ -94,7 +94,7 @@ def classifier_test(pool: Pool, seed: int, threads: int) -> tuple[float, Floats]
     likeness, smallest = np.zeros(pool.rows), 1.0
     for held in (half, ~half):
         model = _train(matrix[~held], target[~held], kinds, seed, threads, "binary", 0)
-        likeness[held] = _predict(model, matrix[held], kinds, threads)
+        likeness[held] = _predict(model, matrix[held])
         smallest = min(smallest, _rank_sum(likeness[held], ~pool.control[held]))
     return min(1.0, 2 * smallest), likeness
 
@@ -126,7 +126,7 @@ def cross_fitted(pool: Pool, seed: int, threads: int, classes: int) -> Floats:
         model = _train(
             pool.values[learn], pool.labels[learn], pool.kinds, seed, threads, objective, classes
         )
-        out[held] = _predict(model, pool.values[held], pool.kinds, threads)
+        out[held] = _predict(model, pool.values[held])
     return out
 
 
@@ -155,16 +155,6 @@ def _folds(pool: Pool, seed: int) -> NDArray[np.int64]:
     return np.asarray(folds[groups], dtype=np.int64)
 
 
-def _matrix(values: Floats, kinds: Any, threads: int, labels: Floats | None = None) -> Any:
-    import xgboost as xgb
-
-    types = ["c" if kind == "category" else "q" for kind in kinds]
-    options = {"feature_types": types, "enable_categorical": True, "nthread": threads}
-    if labels is None:
-        return xgb.DMatrix(values, **options)
-    return xgb.QuantileDMatrix(values, label=labels, max_bin=64, **options)
-
-
 def _train(
     values: Floats,
     labels: Floats,
@@ -188,10 +178,18 @@ def _train(
     }
     if objective == "multiclass":
         options["num_class"] = classes
-    return xgb.train(options, _matrix(values, kinds, threads, labels), num_boost_round=ROUNDS)
+    matrix = xgb.QuantileDMatrix(
+        values,
+        label=labels,
+        max_bin=64,
+        feature_types=["c" if kind == "category" else "q" for kind in kinds],
+        enable_categorical=True,
+        nthread=threads,
+    )
+    return xgb.train(options, matrix, num_boost_round=ROUNDS)
 
 
-def _predict(model: Any, values: Floats, kinds: Any, threads: int) -> Floats:
+def _predict(model: Any, values: Floats) -> Floats:
     import numpy as np
 
-    return np.asarray(model.predict(_matrix(values, kinds, threads)), dtype=np.float64)
+    return np.asarray(model.inplace_predict(values), dtype=np.float64)
