@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-cost bench-frog bench-probes bench-gate bench-sealed bench-engine bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-engine bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ bench-shield: setup  ## attacks against the shield and its peers, on three strea
 
 bench-shield-cost: setup  ## CPU seconds of the whole shield, on 10 and on 50 windows of history
 	$(BIN)/python -m benchmarks.shield_cost
+
+bench-year: setup  ## a year of flights through the whole loop, trained by recipes and by a mixture (20 minutes)
+	$(BIN)/python -m benchmarks.year
 
 bench-frog: setup  ## labels that go bad slowly, through the whole loop, with and without the shield (10 minutes)
 	$(BIN)/python -m benchmarks.frog

@@ -11,12 +11,21 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from benchmarks import flights_scratch
 from benchmarks.cycle_limit import Seconds, limit, write_rows
+from ratchet.self_train import moments
 from ratchet.settings import prepare_environment, quiet_logs
+
+if TYPE_CHECKING:
+    from ratchet.contracts.clock import Window
+    from ratchet.contracts.definition import Definition
+    from ratchet.contracts.recipes import Recipe
+    from tasks.self_train import Evidence
 
 HISTORY = 46  # windows before the one that is measured: about 297,000 rows
 REPEATS = 3
@@ -48,9 +57,17 @@ def measure(scratch: Path) -> None:
         known = read_evidence(workspace, window)
         folder = scratch / f"limit-{repeat}"
         rows = write_rows(known.labelled, workspace.definition, known.cut, folder)
-        bare = limit(folder, workspace.definition)
+        bare = limit(folder, workspace.definition, due(workspace.definition, known, window))
         print_table(decision, wall, cpu, bare, rows)
     print(f"peak memory of this process: {peak_mib():,.0f} MiB")
+
+
+def due(definition: Definition, known: Evidence, window: Window) -> Sequence[Recipe]:
+    """What this cycle trains: every recipe, or the members whose turn it is."""
+    if definition.mixture is None:
+        return definition.recipes
+    planned = moments(definition.mixture.members, definition, known.labelled, known.cut, window.end)
+    return [moment.member for moment in planned if moment.as_of == window.end]
 
 
 def print_table(decision: object, wall: float, cpu: float, bare: Seconds, rows: int) -> None:

@@ -1,7 +1,7 @@
 """The physical limit of a cycle: read the rows from Parquet, train the boosters, nothing else.
 
 >>> write_rows(labelled, definition, cut, directory)                  # doctest: +SKIP
->>> show(limit(directory, definition))                                # doctest: +SKIP
+>>> show(limit(directory, definition, recipes))                        # doctest: +SKIP
 
 Bare pyarrow, NumPy and XGBoost with the recipes' own parameters: no digest, no join, no check, no
 report, no registry. What a whole cycle takes beyond this is the price of its promises.
@@ -10,7 +10,7 @@ report, no registry. What a whole cycle takes beyond this is the price of its pr
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from ratchet.contracts.columns import EVENT, LABEL
 
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
+    from ratchet.contracts.recipes import Recipe
     from ratchet.self_train import Cut, Labelled
 
 OBJECTIVES = {
@@ -64,8 +65,8 @@ def write_rows(labelled: Labelled, definition: Definition, cut: Cut, directory: 
     return int(table.num_rows)
 
 
-def limit(directory: Path, definition: Definition) -> Seconds:
-    """Read the rows that :func:`write_rows` wrote and train a booster for each recipe."""
+def limit(directory: Path, definition: Definition, recipes: Sequence[Recipe]) -> Seconds:
+    """Read the rows that :func:`write_rows` wrote and train a booster for each of the recipes."""
     import numpy as np
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -85,7 +86,7 @@ def limit(directory: Path, definition: Definition) -> Seconds:
         labels, events = table[LABEL].to_numpy(), table[EVENT].to_numpy()
         end = definition.calendar.window_of(int(events[-1])).end
     types = ["c" if kind == "category" else "q" for kind in definition.features.values()]
-    for recipe in definition.recipes:
+    for recipe in recipes:
         with seconds.stage(f"train {recipe.name}"):
             windows = recipe.history
             first = (
@@ -103,7 +104,7 @@ def limit(directory: Path, definition: Definition) -> Seconds:
                 max_bin=recipe.max_bin,
                 nthread=train.threads,
             )
-            chosen = recipe.model_dump(exclude={"name", "history", "half_life", "rounds"})
+            chosen = recipe.model_dump(exclude={"name", "history", "half_life", "rounds", "every"})
             chosen |= {"objective": OBJECTIVES[definition.label.objective], "tree_method": "hist"}
             chosen |= {"seed": train.seed, "nthread": train.threads}
             if definition.label.objective == "multiclass":

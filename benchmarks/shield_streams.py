@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from ratchet.contracts.columns import EVENT, KEY, LABEL, OBJECT, SOURCE
 from ratchet.contracts.definition import Definition, load, parse
+from ratchet.contracts.recipes import Recipe
 from ratchet.self_train.fit import parameters
 
 HISTORY = 8  # windows that a champion learns from
@@ -61,7 +62,7 @@ class Stream:
             if k == "category"
         }
         types = ["c" if k == "category" else "q" for k in self.definition.features.values()]
-        recipe = self.definition.recipes[0].model_copy(update={"rounds": 60, "max_depth": 5})
+        recipe = Recipe(name="all_history", rounds=60, max_depth=5)
         data = xgb.QuantileDMatrix(
             self.encode(rows, categories),
             label=rows[LABEL].to_numpy(),
