@@ -85,6 +85,9 @@ bench: setup  ## one cycle against its physical limit
 bench-shield: setup  ## attacks against the shield and its peers, on three streams (half an hour)
 	$(BIN)/python -m benchmarks.shield
 
+bench-shield-alarms: setup  ## false alarms of the shield on a thousand clean batches of five streams (half an hour)
+	$(BIN)/python -m benchmarks.shield_alarms
+
 bench-shield-cost: setup  ## CPU seconds of the whole shield, on 10 and on 50 windows of history
 	$(BIN)/python -m benchmarks.shield_cost
 

@@ -127,7 +127,7 @@ def _windows(stream: Stream, split: str) -> list[int]:
     return list(range(max(FIRST, first), min(end, last)))
 
 
-def _case(
+def case_of(
     stream: Stream,
     index: int,
     champion: Model,
@@ -186,12 +186,12 @@ def _false_alarms(stream: Stream, setting: Setting, meter: Meter) -> dict[str, t
         champion = stream.train(pa.concat_tables(stream.windows[index - HISTORY : index]))
         for draw in range(setting.clean):
             verdicts, said = defences.ours(
-                _case(stream, index, champion, None, 0.0, seed + draw), meter
+                case_of(stream, index, champion, None, 0.0, seed + draw), meter
             )
             for name, blocked in verdicts.items():
                 counts[name].append(blocked)
             if setting.peers and draw == 0 and n % 3 == 0:
-                clean = _case(stream, index, champion, None, 0.0, seed)
+                clean = case_of(stream, index, champion, None, 0.0, seed)
                 for name, blocked in _ask_peers(clean, stream, index, meter).items():
                     counts[name].append(blocked)
             if setting.explain and verdicts["control + audit"]:
@@ -228,7 +228,7 @@ def _one(
     damages, successes = [], []
     first = SPLIT[setting.split][2]
     for n, index in enumerate(picked):
-        case = _case(stream, index, champions[index], attack, strength, first + 17 * n)
+        case = case_of(stream, index, champions[index], attack, strength, first + 17 * n)
         verdicts, said = defences.ours(case, meter)
         if setting.explain:
             print(f"  {name} {strength:g} window {index}: {verdicts} {said}", file=sys.stderr)
@@ -294,7 +294,7 @@ def _damage(
 def _summary(name: str, lines: list[Line], alarms: dict[str, tuple[int, int]]) -> list[str]:
     out = [f"\n{name}: {len(lines)} cells (attack x strength)", "  false alarms on clean windows"]
     for defence, (bad, n) in alarms.items():
-        out.append(f"    {defence:<18} {bad} of {n}, at most {_upper(bad, n):.2%} (95 %)")
+        out.append(f"    {defence:<18} {bad} of {n}, at most {upper_bound(bad, n):.2%} (95 %)")
     total = sum(max(x.damage, 0.0) for x in lines)
     out.append(f"  blocked (mean over cells) and share of the AUC damage of {total:.2f} kept out")
     for defence in (*OURS, *PEERS):
@@ -309,8 +309,8 @@ def _summary(name: str, lines: list[Line], alarms: dict[str, tuple[int, int]]) -
     return out
 
 
-def _upper(bad: int, n: int) -> float:
-    """Clopper-Pearson upper bound at 95 %, by bisection on the exact tail."""
+def upper_bound(bad: int, n: int) -> float:
+    """One-sided upper bound at 95 % (Clopper and Pearson 1934), by bisection on the exact tail."""
     from ratchet.validate.tails import binomial_sf
 
     low, high = bad / max(n, 1), 1.0

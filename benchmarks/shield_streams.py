@@ -124,7 +124,7 @@ def bank(path: Path, batches: int = 3) -> Stream:
         else "number"
         for n in features
     }
-    definition = _definition("bank", kinds)
+    definition = definition_of("bank", kinds)
     found = pc.unique(table["batch"]).to_pylist()
     merged = [found[i : i + batches] for i in range(0, len(found), batches)]
     windows = []
@@ -134,7 +134,7 @@ def bank(path: Path, batches: int = 3) -> Stream:
         )
         labels = pc.cast(pc.equal(pc.cast(part["y"], pa.string()), _yes(table)), pa.float64())
         keys = [f"b{v}" for v in part["seq"].to_pylist()]
-        windows.append(_table(kinds, part, keys, part["seq"].to_pylist(), labels))
+        windows.append(table_of(kinds, part, keys, part["seq"].to_pylist(), labels))
     return Stream("bank", definition, windows, 300)
 
 
@@ -149,15 +149,15 @@ def generator(windows: int = 40, rows: int = 2000) -> Stream:
     for w, concept in enumerate(concepts[:windows]):
         source = synth.Agrawal(classification_function=concept, seed=1000 + w, perturbation=0.1)
         drawn = list(source.take(rows))
-        columns = {n: pa.array([_plain(x[n], kinds[n]) for x, _ in drawn]) for n in names}
+        columns = {n: pa.array([plain(x[n], kinds[n]) for x, _ in drawn]) for n in names}
         rng = np.random.default_rng(w)
         noise = rng.random(rows) < 0.1
         labels = np.array([float(y) for _, y in drawn])
         labels[noise] = 1 - labels[noise]
         keys = [f"g{w}-{i}" for i in range(rows)]
         times = [w * rows + i for i in range(rows)]
-        found.append(_table(kinds, pa.table(columns), keys, times, pa.array(labels)))
-    return Stream("generator", _definition("generator", kinds), found, 300)
+        found.append(table_of(kinds, pa.table(columns), keys, times, pa.array(labels)))
+    return Stream("generator", definition_of("generator", kinds), found, 300)
 
 
 def sea(windows: int = 40, rows: int = 1500) -> Stream:
@@ -189,8 +189,8 @@ def sea(windows: int = 40, rows: int = 1500) -> Stream:
         labels = pa.array([float(y) for _, y in drawn])
         keys = [f"s{w}-{i}" for i in range(rows)]
         times = [w * rows + i for i in range(rows)]
-        found.append(_table(kinds, pa.table(columns), keys, times, labels))
-    return Stream("sea", _definition("sea", kinds), found, 225)
+        found.append(table_of(kinds, pa.table(columns), keys, times, labels))
+    return Stream("sea", definition_of("sea", kinds), found, 225)
 
 
 def champions(stream: Stream) -> Iterator[tuple[int, Model]]:
@@ -199,7 +199,8 @@ def champions(stream: Stream) -> Iterator[tuple[int, Model]]:
         yield i, stream.train(pa.concat_tables(stream.windows[i - HISTORY : i]))
 
 
-def _plain(value: Any, kind: str) -> Any:
+def plain(value: Any, kind: str) -> Any:
+    """A generator's value as the tables hold it."""
     return str(value) if kind == "category" else float(value)
 
 
@@ -208,7 +209,8 @@ def _yes(table: pa.Table) -> str:
     return "yes" if "yes" in values else "true" if "true" in values else "1"
 
 
-def _definition(name: str, kinds: dict[str, str]) -> Definition:
+def definition_of(name: str, kinds: dict[str, str]) -> Definition:
+    """A pipeline of these features with trusted rows."""
     features = "\n".join(f'"{n}" = "{k}"' for n, k in kinds.items())
     text = f"""
 name = "{name}"
@@ -246,12 +248,13 @@ def _rows(
     part = features.filter(kept)
     times = pc.cast(part[time], pa.int64()).to_pylist()
     kinds = dict(definition.features)
-    return _table(kinds, part, part[key].to_pylist(), times, y.filter(kept))
+    return table_of(kinds, part, part[key].to_pylist(), times, y.filter(kept))
 
 
-def _table(
+def table_of(
     kinds: dict[str, str], part: pa.Table, keys: list[str], times: list[int], labels: pa.Array
 ) -> pa.Table:
+    """One window as the loop's tables hold it."""
     types = {"number": pa.float64(), "category": pa.string()}
     columns: dict[str, Any] = {
         KEY: pa.array(keys, pa.string()),
