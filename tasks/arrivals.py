@@ -24,10 +24,11 @@ from ratchet.contracts.columns import (
     WINDOW,
 )
 from ratchet.contracts.evidence import Evidence
-from ratchet.contracts.revocation import revoked_mask, revoked_now
+from ratchet.contracts.revocation import revoked_now
 from ratchet.contracts.seams import Append
 from tasks.cycle import Cycle
 from tasks.ingest import AT_LANDING
+from tasks.reach import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,14 +82,14 @@ def windows_before(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    needed = dict.fromkeys([*columns, EVENT, KNOWN, SOURCE, OBJECT, WINDOW])
+    needed = dict.fromkeys([*columns, KEY, EVENT, KNOWN, SOURCE, OBJECT, WINDOW])
     span = (window.index - rules.BEFORE, window.index)
     rows = cycle.workspace.tables.read(name, list(needed), span)
     if not rows.num_rows:
         return []
     mine = pc.is_in(rows[SOURCE], value_set=pc.unique(batch[SOURCE]))
     taken = revoked_now(cycle.workspace.tables.read(REVOCATIONS))
-    rows = rows.filter(pc.and_(mine, pa.array(~revoked_mask(rows, taken))))
+    rows = rows.filter(pc.and_(mine, pa.array(~masked(cycle.workspace, rows, taken))))
     return [part_of(rows, cycle.workspace.calendar.window(i)) for i in range(*span)]
 
 
@@ -108,7 +109,7 @@ def without_revoked(
     revoked = revoked_now(lines)
     if not revoked or not table.num_rows:
         return table, []
-    mask = revoked_mask(table, revoked)
+    mask = masked(cycle.workspace, table, revoked)
     reason = "its source is revoked; see 'ratchet source list'"
     rejects = core.reject_rows(table.filter(mask), kind, "source.revoked", reason)
     return table.filter(~mask).combine_chunks(), list(rejects)

@@ -21,9 +21,10 @@ from ratchet.contracts.columns import (
     trusted_schema,
 )
 from ratchet.contracts.metrics import spread
-from ratchet.contracts.revocation import revoked_mask, revoked_now
+from ratchet.contracts.revocation import revoked_now
 from ratchet.contracts.score import predict
 from tasks.cycle import Cycle
+from tasks.reach import masked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +106,7 @@ def labelled(
     earlier = workspace.tables.read(LABELS, [KEY, LABEL, *origin], known)
     if taken:
         rows, earlier = (
-            t.filter(pa.array(~revoked_mask(t, taken))) if t.num_rows else t
+            t.filter(pa.array(~masked(workspace, t, taken))) if t.num_rows else t
             for t in (rows, earlier)
         )
     parts = [t.select([KEY, LABEL]) for t in (earlier, fresh) if t is not None and t.num_rows]

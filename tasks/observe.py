@@ -97,8 +97,11 @@ def recovered(pipeline: str, what: str) -> None:
 def revoked(pipeline: str, blast: Mapping[str, Any], by: str) -> None:
     """What was revoked, and who serves now."""
     facts = {k: blast[k] for k in ("source", "object", "rows", "labels", "champion", "restored")}
+    facts |= {"where": blast["where"]} if blast["where"] else {}
+    what = blast["object"] or blast["source"]
+    what = f"rows of {what} with {blast['where']}" if blast["where"] else what
     said = (
-        f"{blast['object'] or blast['source']} revoked since {blast['since']} by {by}: "
+        f"{what} revoked since {blast['since']} by {by}: "
         f"{blast['rows']:,} rows, {blast['labels']:,} labels; champion {blast['champion']} -> "
         f"{blast['restored']} {blast['note']}"
     )

@@ -16,10 +16,10 @@ from ratchet.contracts.columns import (
     ACCEPTED,
     ACCOUNTS,
     EVENT,
+    KEY,
     KNOWN,
     LABELS,
     OBJECT,
-    OBJECTS,
     REVOCATIONS,
     SOURCE,
     WINDOW,
@@ -32,6 +32,7 @@ from ratchet.errors import ModelError, NotFound, Refused
 from ratchet.validate import Account
 from tasks import decisions, observe
 from tasks.cycle import Cycle
+from tasks.reach import check_reached
 from tasks.rollback import prove, put_back
 
 if TYPE_CHECKING:
@@ -40,13 +41,11 @@ if TYPE_CHECKING:
     from tasks.workspace import Workspace
 
 CHAMPION = "champion"
-SHOWN = 20  # names in an error
-DIGEST = 8  # digits of a SHA-256 that name an object
 
 
 @dataclass(frozen=True)
 class Blast:
-    """What hangs on a source.
+    """What hangs on a source, or on a part of what it sent.
 
     Attributes:
         source: its name.
@@ -59,6 +58,7 @@ class Blast:
         champion: the champion before.
         restored: the version that serves afterwards: the champion if it is clean.
         note: what a person has to know.
+        where: conditions that confine it to some rows, in words; empty for all.
     """
 
     source: str
@@ -73,6 +73,13 @@ class Blast:
     champion: int | None
     restored: int | None
     note: str = ""
+    where: str = ""
+
+    @property
+    def reached(self) -> str:
+        """The source or the object, and what confines it, in words."""
+        found = self.object or self.source
+        return f"rows of {found} with {self.where}" if self.where else found
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict."""
@@ -83,13 +90,18 @@ def blast_radius(workspace: Workspace, reach: core.Reach) -> Blast:
     """What a revocation would change; nothing is written.
 
     Raises:
-        NotFound: nothing was accepted from such a source or object.
+        NotFound: nothing was accepted from such a source or object, or no row that it is confined
+            to.
     """
-    columns = [SOURCE, EVENT, KNOWN, OBJECT, WINDOW]
-    read = [workspace.tables.read(name, columns) for name in (ACCEPTED, LABELS)]
-    tables = [t for t in read if t.num_rows]
-    _check_known(tables, reach)
+    lineages = _lineages(workspace)
+    excluded = {
+        version: core.revoked_now(workspace.tables.read(REVOCATIONS, version=version))
+        for version in {line.revocations_version for line in lineages.values()}
+    }
+    cells = core.where_columns([reach, *(r for kept in excluded.values() for r in kept)])
+    tables = _sent(workspace, cells)
     masks = [core.revoked_mask(t, [reach]) for t in tables]
+    check_reached(tables, masks, reach)
     indices = {
         index
         for table, mask in zip(tables, masks, strict=True)
@@ -97,12 +109,7 @@ def blast_radius(workspace: Workspace, reach: core.Reach) -> Blast:
     }
     calendar = workspace.calendar
     ends = sorted({min(indices), max(indices)}) if indices else []
-    lineages = _lineages(workspace)
-    excluded = {
-        version: core.revoked_now(workspace.tables.read(REVOCATIONS, version=version))
-        for version in {line.revocations_version for line in lineages.values()}
-    }
-    parts = [core.Sent.of(table) for table in tables]
+    parts = [core.Sent.of(table, cells) for table in tables]
     tainted = core.tainted_versions(lineages, parts, [reach], excluded)
     champion = workspace.registry.alias(workspace.name, CHAMPION)
     before = champion.version if champion else None
@@ -122,37 +129,18 @@ def blast_radius(workspace: Workspace, reach: core.Reach) -> Blast:
         champion=before,
         restored=restored,
         note=note,
+        where=core.show_where(reach.where),
     )
 
 
-def object_named(workspace: Workspace, name: str) -> core.Reach:
-    """One object that landed, by its key (the newest of that key) or the start of its SHA-256.
-
-    Raises:
-        NotFound: no such object, or the digest's start fits several.
-    """
-    columns = ["source", "object_key", "sha256", "status"]
-    lines = workspace.landing_tables.read(OBJECTS, columns).to_pylist()
-    landed = [line for line in lines if line["status"] == "landed"]
-    found = [line for line in landed if line["object_key"] == name][-1:]
-    if not found and len(name) >= DIGEST:
-        found = [line for line in landed if line["sha256"].startswith(name.lower())]
-    if len(found) != 1:
-        raise NotFound(
-            f"object {name!r}: expected one object that landed, by its key or at least {DIGEST} "
-            f"digits of its SHA-256; found {len(found)} of {len(landed)}"
-        )
-    return core.Reach(found[0]["source"], object=found[0]["sha256"])
-
-
-def _check_known(tables: list[pa.Table], reach: core.Reach) -> None:
-    column = SOURCE if reach.object is None else OBJECT
-    wanted = reach.source if reach.object is None else reach.object
-    seen = sorted({s for t in tables for s in t[column].unique().to_pylist()})
-    if wanted not in seen:
-        shown = f"{seen[:SHOWN] or 'none'}{' ...' if seen[SHOWN:] else ''}"
-        kind = "source" if reach.object is None else "object"
-        raise NotFound(f"{kind} {wanted!r}: nothing was accepted from it; found {shown}")
+def _sent(workspace: Workspace, cells: list[str]) -> list[pa.Table]:
+    """Accepted rows and labels, as far as there are any, with the cells of the rows."""
+    columns = [SOURCE, EVENT, KNOWN, OBJECT, WINDOW, *([KEY] if cells else [])]
+    rows = workspace.tables.read(ACCEPTED, [*columns, *cells])
+    labels = workspace.tables.read(LABELS, columns)
+    if labels.num_rows:
+        labels = core.with_cells(labels, rows, cells)
+    return [table for table in (rows, labels) if table.num_rows]
 
 
 def _lineages(workspace: Workspace) -> dict[int, Lineage]:
@@ -171,7 +159,7 @@ def revoke(workspace: Workspace, reach: core.Reach, *, by: str, reason: str) -> 
     For a caller that holds the lease and has recovered.
 
     Raises:
-        NotFound: nothing was accepted from such a source or object.
+        NotFound: see :func:`blast_radius`.
         Refused: nobody says who or why.
     """
     if not by.strip() or not reason.strip():
@@ -249,7 +237,7 @@ def note_revocation(cycle: Cycle, blast: Blast) -> None:
         Evidence(
             "source.revoked",
             Verdict.WARN,
-            f"trained again without {blast.object or blast.source} since {blast.since}: "
+            f"trained again without {blast.reached} since {blast.since}: "
             f"{blast.rows:,} rows and {blast.labels:,} labels revoked",
         )
     ]
@@ -268,6 +256,7 @@ def _write(workspace: Workspace, reach: core.Reach, status: str, by: str, reason
         "known_from": reach.known_from if status == core.REVOKED else None,
         "known_until": reach.known_until,
         "object": reach.object,
+        "where": core.where_json(reach.where),
         WINDOW: first if last is None else last + 1,
         "reason": reason,
         "by": by,

@@ -7,6 +7,7 @@ how much a member weighs, was settled by earlier cycles.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from ratchet.contracts.columns import (
 from ratchet.contracts.evidence import Evidence as Judged
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.metrics import row_losses
-from ratchet.contracts.revocation import revoked_now, without_revoked
+from ratchet.contracts.revocation import revoked_now, where_columns, with_cells, without_revoked
 from ratchet.contracts.score import member_margins, mix, predict, scores_of
 from ratchet.errors import NoCandidate
 from tasks import members, show
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from ratchet.contracts.clock import Window
     from ratchet.contracts.definition import Definition
+    from ratchet.contracts.revocation import Reach
     from tasks.workspace import Workspace
 
 STOOD_IN = "labels.trusted"
@@ -174,11 +176,12 @@ def read_evidence(
     columns = [KEY, EVENT, KNOWN, *definition.features]
     label_columns = [KEY, EVENT, KNOWN, LABEL]
     revoked = revoked_now(tables.read(REVOCATIONS, version=revocations_version))
-    sender = [SOURCE, OBJECT] if revoked else []  # read only where it matters
-    rows = tables.read(ACCEPTED, [*columns, *sender], known, accepted_version)
+    rows = tables.read(ACCEPTED, [*columns, *_extra(columns, revoked)], known, accepted_version)
+    sender = [SOURCE, OBJECT] if revoked else []
     labels = tables.read(LABELS, [*label_columns, *sender], known, labels_version)
     if revoked:
-        rows, labels = (without_revoked(table, revoked) for table in (rows, labels))
+        told = with_cells(labels, rows, where_columns(revoked)) if labels.num_rows else labels
+        rows, labels = (without_revoked(table, revoked) for table in (rows, told))
     if not rows.num_rows or not labels.num_rows:
         raise NoCandidate(
             f"{rows.num_rows:,} accepted rows and {labels.num_rows:,} labels are known so far"
@@ -217,6 +220,12 @@ def labelled_at(
     if trusted is not None and trusted.num_rows:
         rows, labels, instead = core.stand_in(definition, rows, labels, trusted, as_of)
     return core.join_labels(definition, rows, labels, as_of), instead
+
+
+def _extra(columns: list[str], revoked: Sequence[Reach]) -> list[str]:
+    """The columns of a row that tell whether it is revoked, read only where something is."""
+    wanted = [SOURCE, OBJECT, *where_columns(revoked)] if revoked else []
+    return [name for name in wanted if name not in columns]
 
 
 def stood_in(workspace: Workspace, window: Window) -> int:

@@ -32,7 +32,8 @@ def list_sources(pipeline: str | None, as_json: bool) -> None:
 
     space = open_workspace(only_pipeline(pipeline))
     reaches, found = revoked(space), standing(space)
-    out = {reach.source for reach in reaches if reach.object is None and reach.known_until is None}
+    whole = [r for r in reaches if r.object is None and r.known_until is None and not r.where]
+    out = {reach.source for reach in whole}
     parts = [reach for reach in reaches if reach.source not in out]
     known = {one["source"] for one in found}
     rows: list[dict[str, Any]] = [{**one, "revoked": one["source"] in out} for one in found]
@@ -58,6 +59,7 @@ def list_sources(pipeline: str | None, as_json: bool) -> None:
 @click.option("--until", help="Any time in the first window to keep again; left out: no end.")
 @click.option("--window", help="Any time in the one window to take back: a single batch.")
 @click.option("--object", "key", help="One object by key or SHA-256, instead of NAME.")
+@click.option("--where", multiple=True, help="COLUMN=VALUE: only such rows; repeated, all hold.")
 @click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--by", help="Who decides; recorded.")
@@ -70,6 +72,7 @@ def revoke(
     until: str | None,
     window: str | None,
     key: str | None,
+    where: tuple[str, ...],
     dry_run: bool,
     yes: bool,
     by: str | None,
@@ -78,12 +81,12 @@ def revoke(
 ) -> None:
     """Take back what NAME sent: rows, labels, and the models that learned from them.
 
-    A batch is what NAME sent in one window (--window), or one object (--object). What is left is
-    trained on at once, and the new model passes the same gates as any other.
+    A batch is what NAME sent in one window (--window), or one object (--object). --where confines
+    either to rows with a value in a column, and to the labels of such rows. What is left is trained
+    on at once, and the new model passes the same gates as any other.
     """
     quiet_logs()
-    from ratchet.contracts.revocation import ALWAYS, Reach
-    from tasks.revoke import blast_radius, object_named
+    from tasks.revoke import blast_radius
     from tasks.workspace import open_workspace
 
     if bool(name) == bool(key):
@@ -91,14 +94,7 @@ def revoke(
     if window and (since or until):
         raise click.UsageError("--window is one batch; it cannot go with --since or --until")
     space = open_workspace(only_pipeline(pipeline))
-    first, end = (
-        space.calendar.parse(t) if t else None for t in (window or since, window or until)
-    )
-    known_until = None if end is None else end.end if window else end.start
-    sent = object_named(space, key) if key else Reach(name or "")
-    reach = replace(
-        sent, known_from=ALWAYS if first is None else first.start, known_until=known_until
-    )
+    reach = _reach(space, name, key, window or since, window or until, bool(window), where)
     found = blast_radius(space, reach)
     answer: dict[str, Any] = found.as_json()
     if not dry_run:
@@ -134,6 +130,29 @@ def restore(name: str, pipeline: str | None, by: str, reason: str) -> None:
     click.echo(f"{name}: learned from again, from the next window on")
 
 
+def _reach(
+    space: Workspace,
+    name: str | None,
+    key: str | None,
+    since: str | None,
+    until: str | None,
+    batch: bool,
+    where: tuple[str, ...],
+) -> Reach:
+    """What the options mean; of a ``batch``, the window of ``until`` belongs to it."""
+    from ratchet.contracts.revocation import ALWAYS, Reach, where_of
+    from tasks.reach import object_named
+
+    first, end = (space.calendar.parse(t) if t else None for t in (since, until))
+    sent = object_named(space, key) if key else Reach(name or "")
+    return replace(
+        sent,
+        known_from=ALWAYS if first is None else first.start,
+        known_until=None if end is None else end.end if batch else end.start,
+        where=where_of(where, space.definition.features),
+    )
+
+
 def _say(blast: dict[str, Any]) -> None:
     span = " to ".join(blast["windows"]) or "none"
     versions = ", ".join(map(str, blast["versions"])) or "none"
@@ -142,6 +161,7 @@ def _say(blast: dict[str, Any]) -> None:
         if blast["object"]
         else f"Source {blast['source']}"
     )
+    what += f", rows with {blast['where']}," if blast["where"] else ""
     click.echo(f"{what} since {blast['since']}")
     click.echo(
         f"  rows      {blast['rows']:,} accepted, labels {blast['labels']:,}; windows {span}"
@@ -159,8 +179,12 @@ def _say(blast: dict[str, Any]) -> None:
 
 def _span(space: Workspace, reach: Reach) -> str:
     """What of a source is revoked, in words."""
+    from ratchet.contracts.revocation import show_where
+
+    rows = f"rows with {show_where(reach.where)} " if reach.where else ""
     if reach.object is not None:
-        return f"object {reach.object[:12]} revoked"
+        return f"{rows + 'of ' if rows else ''}object {reach.object[:12]} revoked"
     show = space.calendar.clock.show
     since = show(max(reach.known_from, space.calendar.origin))
-    return f"revoked from {since} to {show(reach.known_until or 0)}"
+    until = "" if reach.known_until is None else f" to {show(reach.known_until)}"
+    return f"{rows}revoked from {since}{until}"

@@ -110,9 +110,10 @@ def revocations_schema() -> pa.Schema:
     """Schema of ``revocations``: what a source sent that may no longer be learned from.
 
     A row or label is revoked when its ``_source`` is ``source``, its ``_known`` lies in
-    ``[known_from, known_until)`` (null: without an end), and its ``_object`` is ``object`` (null:
-    any). ``_window`` is the first window whose cycle honours the line. ``status`` is ``revoked`` or
-    ``restored``; a restored source is free of every line before.
+    ``[known_from, known_until)`` (null: without an end), its ``_object`` is ``object`` (null: any),
+    and the row, or the one that a label belongs to, holds each value of ``where`` (JSON object of
+    column to value; null: any row). ``_window`` is the first window whose cycle honours the line.
+    ``status`` is ``revoked`` or ``restored``; a restored source is free of every line before.
     """
     import pyarrow as pa
 
@@ -123,6 +124,7 @@ def revocations_schema() -> pa.Schema:
             ("known_from", pa.int64()),
             ("known_until", pa.int64()),
             ("object", pa.string()),
+            ("where", pa.string()),
             pa.field(WINDOW, pa.int32(), nullable=False),
             ("reason", pa.string()),
             ("by", pa.string()),

@@ -22,6 +22,7 @@ from pydantic import field_validator
 
 from ratchet.contracts.defence import Part
 from ratchet.contracts.lineage import Decision, digest_of
+from ratchet.contracts.revocation import Reach, where_from_json
 
 Event = Literal["blocked", "rolled_back", "revoked", "failed", "approval", "watch", "promoted"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -139,8 +140,10 @@ def of_revocation(
     pipeline: str, line: Mapping[str, Any], champion: int | None, window: str
 ) -> Notice:
     """The notice of a line of ``revocations`` whose status is ``revoked``."""
-    what = f"object {line['object'][:12]} of {line['source']}" if line["object"] else line["source"]
+    where = line.get("where")
+    what = Reach(line["source"], object=line["object"], where=where_from_json(where)).show()
     known = [line[k] for k in ("source", "object", "known_from", "known_until")]
+    known += [where] if where else []
     return Notice(
         id=digest_of([pipeline, "revoked", *known, _iso(line["at"])])[:32],
         event="revoked",

@@ -15,7 +15,8 @@ from ratchet.contracts.lineage import Lineage
 from ratchet.contracts.revocation import Reach, Sent, tainted_versions
 from ratchet.errors import NotFound, Refused
 from tasks import decisions, quarantine, windows
-from tasks.revoke import answer_alarms, blast_radius, object_named, restore, revoked
+from tasks.reach import object_named
+from tasks.revoke import answer_alarms, blast_radius, restore, revoked
 from tasks.verify import verify
 from tests import streams
 
