@@ -173,12 +173,11 @@ def read_evidence(
     if revocations_version is None:
         revocations_version = tables.version(REVOCATIONS)
     known = (None, window.index + 1)
-    columns = [KEY, EVENT, KNOWN, *definition.features]
-    label_columns = [KEY, EVENT, KNOWN, LABEL]
+    columns, asked = [KEY, EVENT, KNOWN, *definition.features], [KEY, EVENT, KNOWN, LABEL]
     revoked = revoked_now(tables.read(REVOCATIONS, version=revocations_version))
     rows = tables.read(ACCEPTED, [*columns, *_extra(columns, revoked)], known, accepted_version)
     sender = [SOURCE, OBJECT] if revoked else []
-    labels = tables.read(LABELS, [*label_columns, *sender], known, labels_version)
+    labels = tables.read(LABELS, [*asked, *sender], known, labels_version)
     if revoked:
         told = with_cells(labels, rows, where_columns(revoked)) if labels.num_rows else labels
         rows, labels = (without_revoked(table, revoked) for table in (rows, told))
@@ -187,7 +186,7 @@ def read_evidence(
             f"{rows.num_rows:,} accepted rows and {labels.num_rows:,} labels are known so far"
         )
     seal = seal_of(workspace, sealed_share)
-    rows, labels = seal.without(rows.select(columns)), labels.select(label_columns)
+    rows, labels = seal.without(rows.select(columns)), labels.select(asked)
     trusted, read = None, -1
     if definition.trusted is not None and trusted_version != -1:
         newest = workspace.landing_tables.version(TRUSTED)
