@@ -14,6 +14,8 @@ from ratchet.settings import quiet_logs
 if TYPE_CHECKING:
     from ratchet.contracts.lineage import Decision
 
+NAMES = ("declared", "mixture", "full", "shallow", "sliding")  # as tasks.policies has them
+
 
 @click.command()
 @click.argument("pipeline")
@@ -55,6 +57,13 @@ def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would run and cost, and run nothing.")
 @click.option("--remote", is_flag=True, help="On the Prefect server, and follow it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a window, on stdout.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Choice(NAMES),
+    help="Replay under this way to train, and print how it did; give it twice to compare.",
+)
 def backfill(
     pipeline: str,
     start: str | None,
@@ -64,8 +73,16 @@ def backfill(
     dry_run: bool,
     remote: bool,
     as_json: bool,
+    policies: tuple[str, ...],
 ) -> None:
     """Run every undecided window of PIPELINE, in order."""
+    if policies:
+        if name or dry_run or remote:
+            raise click.UsageError("--policy replays here, under its own name: leave out the rest")
+        from ratchet.cli.policies import run_policies
+
+        run_policies(pipeline, tuple(dict.fromkeys(policies)), start, end, as_json=as_json)
+        return
     if name and retraining:
         raise click.UsageError("--name names a replay: add --replay")
     replay = None if retraining else name or "default"

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ deployments:
     parameters: {pipeline: tiny}
     schedules: [{interval: 15}]
     concurrency_limit: {limit: 1, collision_strategy: ENQUEUE, grace_period_seconds: 120}
+    work_pool: {name: ratchet}
+  - name: tiny
+    entrypoint: flows.backfill.backfill
     work_pool: {name: ratchet}
 """
 PATIENCE = 150.0
@@ -105,14 +109,29 @@ class Stack:
             s3_secret_key=self.secrets.s3_ratchet,
         )
 
-    def decided(self) -> list[Decision]:
-        return decisions.done(self.workspace())
+    def decided(self, replay: str | None = None) -> list[Decision]:
+        return decisions.done(replace(self.workspace(), replay=replay))
+
+    def deployment(self, flow: str) -> str:
+        """The id of the deployment of this flow."""
+        (found,) = self.prefect("deployments/filter", {"flows": {"name": {"any_": [flow]}}})
+        return str(found["id"])
+
+    def start(self, flow: str, asked: dict[str, Any]) -> str:
+        """The id of a new run of this flow's deployment."""
+        made = self.prefect(f"deployments/{self.deployment(flow)}/create_flow_run", asked)
+        return str(made["id"])
+
+    def state(self, run: str) -> str:
+        """The type of a run's state."""
+        (found,) = self.prefect("flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        return str(found["state"]["type"])
 
     def prefect(self, path: str, body: dict[str, Any]) -> Any:
         place = f"http://127.0.0.1:{self.ports['prefect']}/api/{path}"
         answer = httpx.post(place, json=body, auth=("ratchet", self.secrets.prefect), timeout=20)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def mlflow(self, path: str, **query: str) -> dict[str, Any]:
         place = f"http://127.0.0.1:{self.ports['mlflow']}/api/2.0/mlflow/{path}"
@@ -253,6 +272,29 @@ def test_27_every_member_may_be_killed_and_the_next_windows_are_decided_once(sta
     assert set(Counter(d.cycle_key for d in made).values()) == {1}
     champion = stack.mlflow("registered-models/alias", name="tiny", alias="champion")
     assert champion["model_version"]["version"] == str(made[-1].champion_after)
+
+
+def test_a_backfill_cancelled_in_the_middle_is_resumed_and_touches_no_champion(
+    stack: Stack,
+) -> None:
+    served = stack.mlflow("registered-models/alias", name="tiny", alias="champion")
+    wanted = [d.window for d in stack.decided()]
+    stack.prefect(f"deployments/{stack.deployment('retrain')}/pause_deployment", {})
+    unfinished = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}
+    wait(lambda: not stack.prefect("flow_runs/filter", unfinished))
+    asked = {"parameters": {"pipeline": "tiny", "replay": "cancelled"}}
+    run = stack.start("backfill", asked)
+    wait(lambda: len(stack.decided("cancelled")) >= 2)
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    stack.prefect(f"flow_runs/{run}/set_state", cancelling)
+    wait(lambda: stack.state(run) == "CANCELLED")
+    done = [d.window for d in stack.decided("cancelled")]
+    assert 2 <= len(done) < len(wanted)
+    again = stack.start("backfill", asked)  # at once: nothing is held
+    wait(lambda: stack.state(again) == "COMPLETED")
+    assert [d.window for d in stack.decided("cancelled")] == wanted
+    assert stack.mlflow("registered-models/alias", name="tiny", alias="champion") == served
+    stack.prefect(f"deployments/{stack.deployment('retrain')}/resume_deployment", {})
 
 
 def test_down_leaves_nothing_and_up_finds_everything_again(stack: Stack) -> None:
