@@ -1,4 +1,4 @@
-"""Policies side by side: each in its own replay, judged on the same windows, the champion untouched."""
+"""Policies side by side: each in its own replay, judged on the same windows."""
 
 from __future__ import annotations
 
