@@ -19,6 +19,7 @@ from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
+from tasks.true_objective import true_input
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +52,9 @@ def gate(cycle: Cycle) -> None:
     cycle.gate_evidence, known = core.judge(request, definition)
     cycle.ledger["comparison"] = known.as_json()
     cycle.gate_evidence += core.judge_trusted(_on_trusted(cycle), definition)
+    if definition.true_objective is not None:
+        true = true_input(cycle, request, _anchor(cycle))
+        cycle.gate_evidence += core.judge_true_objective(true, definition)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
         cycle.gate_evidence.append(_probe(cycle))
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # what is read is spent

@@ -22,6 +22,7 @@ from ratchet.contracts.columns import (
     LANDED_LABELS,
     OBJECTS,
     QUARANTINE,
+    TRUE_OBJECTIVE,
     TRUSTED,
     WINDOW,
 )
@@ -139,12 +140,13 @@ class Intake:
         tables, txn = self.workspace.landing_tables, f"object/{role}/{sha256}"
         rows = 0
         home = TRUSTED if role == "trusted" else LANDED
-        for name, part in ((home, parsed.rows), (LANDED_LABELS, parsed.labels)):
+        labels = TRUE_OBJECTIVE if role == "true_objective" else LANDED_LABELS
+        for name, part in ((home, parsed.rows), (labels, parsed.labels)):
             if part is not None and part.num_rows:
                 tables.append(Append(name, part, txn))
                 rows = max(rows, part.num_rows)
         if parsed.rejected:
-            place = AT_TRUSTED if role == "trusted" else AT_LANDING
+            place = AT_TRUSTED if role in ("trusted", "true_objective") else AT_LANDING
             lines = core.quarantine_lines(
                 parsed.rejected,
                 window=0,

@@ -93,10 +93,16 @@ def read_sealed(cycle: Cycle, held: core.GateInput) -> list[Evidence]:
         read_before=cut.holdout_before,
         fresh_from=calendar.label(calendar.window_of(cut.holdout_before)),
         slices={name: fresh[name] for name in workspace.definition.gate.slices},
+        gains=_gains(champion, candidate) if champion else {},
     )
     found, account = core.judge_sealed(request, account, workspace.definition)
     cycle.ledger["sealed"] = account.as_json()
     return found
+
+
+def _gains(champion: Bundle, candidate: Bundle) -> dict[str, tuple[float, float]]:
+    before, after = champion.manifest.gains, candidate.manifest.gains
+    return {name: (before.get(name, 0.0), share) for name, share in after.items()}
 
 
 def _scores(bundle: Bundle, rows: pa.Table) -> NDArray[np.float64]:

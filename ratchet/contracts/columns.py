@@ -34,6 +34,7 @@ INCIDENTS = "incidents"
 TRUSTED = "trusted"  # rows with their labels by the independent path; never trained on
 ACCOUNTS = "accounts"  # what each source's audits and comparisons showed, window by window
 NOTIFICATIONS = "notifications"  # who was told of what, and whether it arrived
+TRUE_OBJECTIVE = "true_objective"  # what the label stands for, of some rows; never trained on
 SEAL = "seal"  # the secret that decides which rows are sealed; one line
 MEMBERS = "members"  # what a mixture's members learned, by the digest of the training
 REVOCATIONS = "revocations"  # what may no longer be learned from, and since when

@@ -36,6 +36,22 @@ class Trusted(Part):
     )
 
 
+class TrueObjective(Part):
+    """What the label only stands for, measured on some rows by another path: surveys, refunds.
+
+    ``objects`` is a glob of keys in the landing zone; these objects carry key, time and ``column``,
+    and nobody who can write the others may write them. ``classes`` lists the raw values: index 1
+    is the good one, which a high score should go with.
+    """
+
+    objects: str = Field(min_length=1)
+    column: str = Field(min_length=1)
+    classes: tuple[str | int | bool, str | int | bool]
+    known_column: str | None = None  # left out: known when the label is
+    min_rows: int = Field(default=100, ge=20)  # fewer in the held-out windows: nothing passes
+    margin: Share = 0.01  # of AUC that a candidate may lose: two trainings always differ a little
+
+
 class Record(Part):
     """The source of record, in which single rows can be looked up.
 

@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from ratchet.contracts.clock import Calendar, Clock, ClockKind
-from ratchet.contracts.defence import Part, Record, Share, Shield, Trusted
+from ratchet.contracts.defence import Part, Record, Share, Shield, TrueObjective, Trusted
 from ratchet.contracts.notice import Notify
 from ratchet.contracts.recipes import NAME, Mixture, Recipe
 from ratchet.contracts.sealed import Sealed
@@ -183,6 +183,7 @@ class Definition(Part):
     trusted: Trusted | None = None
     record: Record | None = None
     sealed: Sealed | None = None
+    true_objective: TrueObjective | None = None
     notify: Notify = Notify()
 
     @model_validator(mode="after")
@@ -215,24 +216,62 @@ class Definition(Part):
             raise ValueError("source.key: trusted rows need a key to be joined by")
         if self.record is not None and not self.source.key:
             raise ValueError("source.key: rows are looked up in the record by their key")
+        self._true_objective_fits()
         self._globs_can_be_read()
         self._times_can_be_read()
         return self
 
+    def _true_objective_fits(self) -> None:
+        true = self.true_objective
+        if true is None:
+            return
+        if not self.source.key:
+            raise ValueError("source.key: rows of the true objective need a key to be joined by")
+        if self.label.objective == "multiclass":
+            raise ValueError("true_objective: a score of several classes has no one direction")
+        if true.column in (self.label.column, *self.features):
+            raise ValueError(
+                f"true_objective.column: {true.column!r} is the label or a feature; what the "
+                "model learns from cannot judge what it is for"
+            )
+
+    def of_true_objective(self) -> Definition:
+        """This pipeline with the true objective in the place of the label, to read its objects.
+
+        Raises:
+            DefinitionError: none is declared.
+        """
+        true = self.true_objective
+        if true is None:
+            raise DefinitionError(f"{self.name}: [true_objective] is not declared")
+        label = self.label.model_copy(
+            update={
+                "column": true.column,
+                "objective": "binary",
+                "classes": true.classes,
+                "known_column": true.known_column,
+            }
+        )
+        return self.model_copy(update={"label": label})
+
     def _globs_can_be_read(self) -> None:
         trusted = self.trusted.objects if self.trusted else None
+        true = self.true_objective.objects if self.true_objective else None
         globs = {"source.features": self.source.features, "source.labels": self.source.labels}
-        for name, glob in {**globs, "trusted.objects": trusted}.items():
+        apart = {"trusted.objects": trusted, "true_objective.objects": true}
+        for name, glob in {**globs, **apart}.items():
             found = [part for part in (glob or "").split("/") if "{" in part or "}" in part]
             if found not in ([], ["{source}"]):
                 raise ValueError(
                     f"{name}: {{source}} stands for one whole folder, once; found {found}"
                 )
-        if trusted is not None and trusted in ("**", *globs.values()):
-            raise ValueError(
-                f"trusted.objects: {trusted!r} is asked first, so it would take every object of "
-                "the stream; expected a place of its own such as trusted/**"
-            )
+        for name, glob in apart.items():
+            others = [g for n, g in {**globs, **apart}.items() if n != name]
+            if glob is not None and glob in ("**", *others):
+                raise ValueError(
+                    f"{name}: {glob!r} is asked first, so it would take every object of the "
+                    f"stream; expected a place of its own such as {name.split('.')[0]}/**"
+                )
 
     def _origin(self) -> int:
         default = self.time.kind == "integer" and "origin" not in self.time.model_fields_set
@@ -271,7 +310,7 @@ class Definition(Part):
         not have is left out where it is not declared, so that its digests stay what they were.
         """
         found = self.model_dump(mode="json", by_alias=True, exclude={"notify"})
-        for later in ("sealed", "mixture"):
+        for later in ("sealed", "mixture", "true_objective"):
             if found[later] is None:
                 del found[later]
         content = json.dumps(found, sort_keys=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ratchet.contracts.columns import KEY
-from ratchet.contracts.defence import Part
+from ratchet.contracts.defence import Part, Share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ class Sealed(Part):
     alpha: float = Field(default=0.05, gt=0, lt=0.5)  # a worse candidate is ever let through
     margin: float = Field(default=0.02, ge=0, lt=1)  # worse: by more than this share of the loss
     min_rows: int = Field(default=200, ge=50)  # fewer unread sealed rows are not read
+    gain_jump: Share = 0.3  # a feature's share of the gain, against the champion's: a shortcut?
 
 
 @dataclass(frozen=True)

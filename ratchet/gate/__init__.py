@@ -12,6 +12,7 @@ from ratchet.gate.approval import Answer, answered, awaiting
 from ratchet.gate.judge import GateInput, Judgement, judge
 from ratchet.gate.sealed import Account, Reading, SealedInput, judge_sealed
 from ratchet.gate.sequential import Comparison
+from ratchet.gate.true_objective import TrueInput, judge_true_objective
 from ratchet.gate.trusted import TrustedInput, judge_trusted
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "Judgement",
     "Reading",
     "SealedInput",
+    "TrueInput",
     "TrustedInput",
     "answered",
     "awaiting",
     "judge",
     "judge_sealed",
+    "judge_true_objective",
     "judge_trusted",
 ]

@@ -116,6 +116,8 @@ class SealedInput:
         read_before: tick at which the held-out windows end.
         fresh_from: the first window whose rows are still to come, for the sentence.
         slices: column to its values, shape (rows,).
+        gains: feature to its share of the gain in the champion and in the candidate; empty without
+            a champion.
     """
 
     y: Floats
@@ -126,6 +128,7 @@ class SealedInput:
     read_before: int
     fresh_from: str
     slices: Mapping[str, Any] = field(default_factory=dict)
+    gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Reading(NamedTuple):
@@ -141,25 +144,29 @@ def judge_sealed(request: SealedInput, account: Account, definition: Definition)
     Where too few unread rows are there, or so few that the reading would more likely fail than not
     if the candidate is as good as it looks, the gate is closed: nothing is read, nothing is spent,
     and the evidence says which labels it waits for. Without a champion the candidate must beat a
-    constant score. No evidence at all where the pipeline declares no ``[sealed]``.
+    constant score; where it leans on a feature far more than the champion did, which is how leaks
+    and shortcuts look, it must be shown to be better. No evidence at all where the pipeline
+    declares no ``[sealed]``.
     """
     part = definition.sealed
     if part is None:
         return Reading([], account)
     held = request.held
     before, after = _losses(held.y, held.candidate, held.champion, held, definition)
-    margin = part.margin * float(before.mean()) if held.champion is not None else 0.0
+    leaning = _leaning(request.gains, part)
+    strict = held.champion is None or bool(leaning)
+    margin = 0.0 if strict else part.margin * float(before.mean())
     level = account.level(part.alpha)
     needed = _needed(before - after, margin, level, part.min_rows)
     if len(request.y) < needed:
-        return Reading([_closed(request, account, part, needed)], account)
+        return Reading([_closed(request, account, part, needed, leaning)], account)
     losses = _losses(request.y, request.candidate, request.champion, held, definition)
     found = [_read(*losses, margin, account, definition)]
     if request.champion is not None and definition.gate.slices:
         found.append(no_slice_worse("sealed", request.slices, *losses, definition))
     passed = all(e.verdict.lets_through for e in found)
     account = account.after(passed=passed, rows=len(request.y), read_before=request.read_before)
-    said = f"; reading {account.readings}, {_spent(level, account, part, passed=passed)}"
+    said = f"{leaning}; reading {account.readings}, {_spent(level, account, part, passed=passed)}"
     details = {**found[0].details, "account": account.as_json()}
     found[0] = replace(found[0], arithmetic=found[0].arithmetic + said, details=details)
     return Reading(found, account)
@@ -204,7 +211,22 @@ def _needed(gains: Floats, margin: float, level: float, least: int) -> int:
     return max(least, math.ceil((steps * float(gains.std()) / towards) ** 2))
 
 
-def _closed(request: SealedInput, account: Account, part: Sealed, needed: int) -> Evidence:
+def _leaning(gains: Mapping[str, tuple[float, float]], part: Sealed) -> str:
+    """Which feature carries far more of the gain than it did, and what follows; or nothing."""
+    jumps = {name: after - before for name, (before, after) in gains.items()}
+    most = max(jumps, key=lambda name: jumps[name], default="")
+    if not jumps or jumps[most] <= part.gain_jump:
+        return ""
+    before, after = gains[most]
+    return (
+        f"; {most} carries {after:.2f} of the gain, {before:.2f} in the champion, which is more "
+        f"than {part.gain_jump:g} further: so it must be shown to be better"
+    )
+
+
+def _closed(
+    request: SealedInput, account: Account, part: Sealed, needed: int, leaning: str
+) -> Evidence:
     rows = len(request.y)
     spent = f" ({request.spent:,} others of these windows are spent)" if request.spent else ""
     more = f"{needed:,} are needed" if needed < 2**31 else "no number would do: no gain to confirm"
@@ -212,6 +234,7 @@ def _closed(request: SealedInput, account: Account, part: Sealed, needed: int) -
         f"closed: {rows:,} sealed rows that no decision has read{spent}, {more} at level "
         f"{account.level(part.alpha):.2g}; it opens with labels of rows from {request.fresh_from} "
         "on. Where no holdout ever has as many: a larger sealed.share or train.holdout_windows"
+        f"{leaning}"
     )
     details = {"account": account.as_json(), "needed": needed, "spent": request.spent}
     return Evidence(CHECK, Verdict.INCONCLUSIVE, text, float(rows), float(needed), details)

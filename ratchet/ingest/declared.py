@@ -65,7 +65,7 @@ def declared_for(role: Role, definition: Definition) -> Declared:
     known = (label.known_column,) if label.known_column else ()
     features = tuple(definition.features)
     everything = frozenset((*source.key, time, *features, label.column, *known))
-    if role == "labels":
+    if role in ("labels", "true_objective"):
         required = (*source.key, label.column, *(known or (time,)))
         return Declared(required, (time,), everything, source.ignore)
     required = (*source.key, time, *features)

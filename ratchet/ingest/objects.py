@@ -30,12 +30,16 @@ def role_of(key: str, definition: Definition) -> Role | None:
     """What the object of this key holds; None: no glob matches, so it is ignored.
 
     In a glob ``*`` and ``?`` stay within one folder, ``**`` crosses folders and ``{source}`` is one
-    folder's name. The trusted glob is asked first, then the labels', so ``features = "**"`` means
-    all that is neither. ``both`` means that the pipeline has no separate labels.
+    folder's name. The trusted glob is asked first, then that of the true objective, then the
+    labels', so ``features = "**"`` means all that is none of these. ``both`` means that the
+    pipeline has no separate labels.
     """
     source = definition.source
     if definition.trusted is not None and _pattern(definition.trusted.objects).fullmatch(key):
         return "trusted"
+    true = definition.true_objective
+    if true is not None and _pattern(true.objects).fullmatch(key):
+        return "true_objective"
     if source.labels is not None and _pattern(source.labels).fullmatch(key):
         return "labels"
     if _pattern(source.features).fullmatch(key):
@@ -53,7 +57,9 @@ def source_of(key: str, role: Role, definition: Definition) -> str | None:
         UnsafeKey: the folder's name is no plain name.
     """
     trusted = definition.trusted.objects if definition.trusted else ""
-    globs = {"labels": definition.source.labels or "", "trusted": trusted}
+    true = definition.true_objective.objects if definition.true_objective else ""
+    labels = definition.source.labels or ""
+    globs = {"labels": labels, "trusted": trusted, "true_objective": true}
     glob = globs.get(role, definition.source.features)
     found = _pattern(glob).fullmatch(key)
     if found is None or "source" not in found.groupdict():

@@ -76,7 +76,8 @@ def parse_object(
         label, the latest of its declared time (``label.known_column``, else event + delay), the
         watermark and the arrival likewise. Labels that come apart and without the time column
         have ``known_column`` minus the delay as their event. A trusted object gives its rows with
-        their labels in one table, known when the label is; a row whose label is missing is known
+        their labels in one table, known when the label is (values of the true objective come as
+        labels); a row whose label is missing is known
         at its event + delay likewise, for it came in the same file. What is rejected of a trusted
         object is of kind ``trusted``.
 
@@ -89,6 +90,8 @@ def parse_object(
     if role == "trusted":  # one file with everything, whatever the stream does
         source = definition.source.model_copy(update={"labels": None})
         definition = definition.model_copy(update={"source": source})
+    if role == "true_objective":
+        definition = definition.of_true_objective()
     declared = declared_for(role, definition)
     raw = decode(data, key, declared.wanted, declared.check, Limits.of(definition))
     landed = Landed(key, sha256, arrived_tick, watermark, zone_name, definition, raw)
@@ -124,9 +127,12 @@ def parse_record(table: pa.Table, definition: Definition) -> pa.Table:
 def _parsed(landed: Landed, role: Role) -> Parsed:
     raw = landed.raw
     notes: dict[str, Any] = dict(raw.notes)
-    if role == "labels":
+    if role in ("labels", "true_objective"):
         labels, rejected = labels_apart(landed)
-        return Parsed(None, labels, _ordered(misshapen_of(landed, "label") + rejected), notes)
+        rejected = misshapen_of(landed, "label") + rejected
+        if role == "true_objective":
+            rejected = tuple(replace(reject, kind="trusted") for reject in rejected)
+        return Parsed(None, labels, _ordered(rejected), notes)
     sieve, stamps, rows = _rows(landed, notes)
     rejected = misshapen_of(landed, "row") + rejects_of(landed, stamps, sieve, "row")
     if role == "features":

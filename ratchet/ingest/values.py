@@ -17,7 +17,7 @@ from ratchet.contracts.definition import Definition
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Role = Literal["features", "labels", "both", "trusted"]
+Role = Literal["features", "labels", "both", "trusted", "true_objective"]
 Kind = Literal["row", "label", "batch", "trusted"]
 MIB = 2**20
 
@@ -28,7 +28,8 @@ class RowReject:
 
     Attributes:
         kind: ``row``, ``label``, (for a row of a blocked batch) ``batch``, or ``trusted`` (a row
-            of a trusted object: nobody can release it into what is learned from).
+            of a trusted object or of the true objective: nobody can release it into what is
+            learned from).
         check: stable name of the check that failed, such as ``not_finite``.
         reason: the sentence a person reads.
         row: row number inside the object, from 0.

@@ -68,8 +68,8 @@ def test_a_seal_of_nothing_keeps_the_table_and_a_secret_is_never_shown() -> None
 
 
 def test_a_pipeline_without_sealed_rows_keeps_its_digest() -> None:
-    plain = parse(streams.PIPELINE)
-    before = plain.model_dump(mode="json", by_alias=True, exclude={"notify", "sealed", "mixture"})
+    plain, later = parse(streams.PIPELINE), ("sealed", "mixture", "true_objective")
+    before = plain.model_dump(mode="json", by_alias=True, exclude={"notify", *later})
     text = json.dumps(before, sort_keys=True)
     assert plain.digest == hashlib.sha256(text.encode()).hexdigest()
     assert len({plain.digest, DEFINITION.digest}) == 2
@@ -305,3 +305,24 @@ def test_the_benchmark_has_the_bound_of_the_gate() -> None:
     gains = -np.random.default_rng(5).exponential(size=(4, 300)) + 1.1
     gains[2:] *= -1
     assert lower_bounds(gains, 0.01) == pytest.approx([lower_bound(row, 0.01) for row in gains])
+
+
+# --- shortcuts ------------------------------------------------------------------------------------
+
+
+def test_a_feature_that_carries_far_more_than_before_must_be_borne_out() -> None:
+    near = replace(request(candidate=0.62, champion=0.6, rows=3000), gains={"x": (0.1, 0.35)})
+    (usual, _), _ = judge_sealed(near, Account(), DEFINITION)
+    assert usual.verdict is Verdict.PASS
+    assert "carries" not in usual.arithmetic
+    worse = request(candidate=0.62, champion=0.6, truth=0.55, rows=3000)
+    jumped = replace(worse, held=near.held, gains={"z": (0.9, 0.2), "x": (0.05, 0.75)})
+    (asked, _), account = judge_sealed(jumped, Account(), DEFINITION)
+    (before, _), _ = judge_sealed(replace(jumped, gains={}), Account(), DEFINITION)
+    assert before.verdict is Verdict.PASS
+    assert not asked.verdict.lets_through  # no worse is not enough now
+    assert "x carries 0.75 of the gain, 0.05 in the champion" in asked.arithmetic
+    better = replace(request(), gains=jumped.gains)
+    (good, _), _ = judge_sealed(better, account, DEFINITION)
+    assert good.verdict is Verdict.PASS
+    assert (good.threshold, "so it must be shown to be better" in good.arithmetic) == (0.0, True)
