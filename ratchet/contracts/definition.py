@@ -235,25 +235,6 @@ class Definition(Part):
                 "model learns from cannot judge what it is for"
             )
 
-    def of_true_objective(self) -> Definition:
-        """This pipeline with the true objective in the place of the label, to read its objects.
-
-        Raises:
-            DefinitionError: none is declared.
-        """
-        true = self.true_objective
-        if true is None:
-            raise DefinitionError(f"{self.name}: [true_objective] is not declared")
-        label = self.label.model_copy(
-            update={
-                "column": true.column,
-                "objective": "binary",
-                "classes": true.classes,
-                "known_column": true.known_column,
-            }
-        )
-        return self.model_copy(update={"label": label})
-
     def _globs_can_be_read(self) -> None:
         trusted = self.trusted.objects if self.trusted else None
         true = self.true_objective.objects if self.true_objective else None

@@ -74,6 +74,25 @@ def declared_for(role: Role, definition: Definition) -> Declared:
     return Declared(required, (), everything, source.ignore)
 
 
+def with_true_objective(definition: Definition) -> Definition:
+    """The pipeline with its true objective in the place of the label, to read its objects.
+
+    Raises:
+        Unreadable: none is declared.
+    """
+    true = definition.true_objective
+    if true is None:
+        raise Unreadable("[true_objective] is not declared")
+    changes = {
+        "column": true.column,
+        "objective": "binary",
+        "classes": true.classes,
+        "known_column": true.known_column,
+    }
+    label = definition.label.model_copy(update=changes)
+    return definition.model_copy(update={"label": label})
+
+
 def _missing(missing: list[str], extra: list[str]) -> str:
     text = f"declared columns missing: {names_shown(missing)}"
     if not extra:

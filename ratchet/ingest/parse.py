@@ -20,7 +20,7 @@ from ratchet.contracts.columns import EVENT, KNOWN, LABEL, ROW, WINDOW, rows_sch
 from ratchet.contracts.definition import Definition
 from ratchet.errors import TooLarge, Unreadable
 from ratchet.ingest.columns import category, colliding, not_finite, number, unsafe_text
-from ratchet.ingest.declared import declared_for
+from ratchet.ingest.declared import declared_for, with_true_objective
 from ratchet.ingest.formats import decode
 from ratchet.ingest.labels import labels_apart, labels_beside
 from ratchet.ingest.landed import (
@@ -91,7 +91,7 @@ def parse_object(
         source = definition.source.model_copy(update={"labels": None})
         definition = definition.model_copy(update={"source": source})
     if role == "true_objective":
-        definition = definition.of_true_objective()
+        definition = with_true_objective(definition)
     declared = declared_for(role, definition)
     raw = decode(data, key, declared.wanted, declared.check, Limits.of(definition))
     landed = Landed(key, sha256, arrived_tick, watermark, zone_name, definition, raw)

@@ -11,8 +11,9 @@ import pytest
 from ratchet.contracts.columns import LABEL, LANDED_LABELS, QUARANTINE, TRUE_OBJECTIVE
 from ratchet.contracts.definition import parse
 from ratchet.contracts.evidence import Verdict
-from ratchet.errors import DefinitionError
+from ratchet.errors import DefinitionError, Unreadable
 from ratchet.gate import TrueInput, judge_true_objective
+from ratchet.ingest.declared import with_true_objective
 from tasks import windows
 from tests import streams
 
@@ -114,9 +115,9 @@ def test_what_does_not_fit_is_named(change: tuple[str, str], said: str) -> None:
 def test_it_can_only_be_read_where_it_is_declared() -> None:
     plain = parse(streams.PIPELINE)
     assert plain.digest != DEFINITION.digest
-    with pytest.raises(DefinitionError, match="not declared"):
-        plain.of_true_objective()
-    assert DEFINITION.of_true_objective().label.classes == ("no", "yes")
+    with pytest.raises(Unreadable, match="not declared"):
+        with_true_objective(plain)
+    assert with_true_objective(DEFINITION).label.classes == ("no", "yes")
 
 
 def test_its_values_land_apart_and_nobody_can_release_them_into_the_labels(tmp_path) -> None:
