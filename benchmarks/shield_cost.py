@@ -5,17 +5,20 @@
 One process, one champion, the same tables that the loop writes: rows and labels of the window are
 judged as a cycle judges them (suite, columns, quotas, comparison, look-back, accounts), then the
 gate's probe is asked about a candidate. History is written unjudged, because only its length
-matters here. CPU seconds of all threads; a first window is judged untimed, so that imports are not
-counted.
+matters here. CPU seconds of all threads, the median of several runs in tables of their own; a
+first window is judged untimed, so that imports are not counted. The load of the machine is printed,
+because on shared cores the same work takes more CPU seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -41,16 +44,28 @@ def main() -> None:
     """Measure each length of history and print a table."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--history", type=int, nargs="+", default=[10, 50], help="windows")
+    asked.add_argument("--runs", type=int, default=3)
     given = asked.parse_args()
     prepare_environment()
     quiet_logs()
-    print(f"{'windows of history':<20}{'rows':>8}  CPU seconds per 10,000 rows")
+    print(f"{'windows of history':<20}{'rows':>8}  CPU s per 10,000 rows, median of {given.runs}")
     for windows in given.history:
-        with TemporaryDirectory(prefix="ratchet-bench-") as scratch:
-            rows, bill = measure(Path(scratch), windows)
-        shares = {name: 1e4 * seconds / rows for name, seconds in bill.items()}
-        said = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
-        print(f"{windows:<20}{rows:>8,}  {sum(shares.values()):.2f}: {said}", flush=True)
+        shares = [_shares(windows) for _ in range(given.runs)]
+        parts = {name: median(of[name] for of in shares) for name in shares[0]}
+        said = ", ".join(f"{name} {parts[name]:.2f}" for name in list(parts)[1:])
+        totals = sorted(sum(of.values()) - of["rows"] for of in shares)
+        print(
+            f"{windows:<20}{parts['rows']:>8,.0f}  {median(totals):.2f} ({totals[0]:.2f} to "
+            f"{totals[-1]:.2f}): {said}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
+            flush=True,
+        )
+
+
+def _shares(windows: int) -> dict[str, float]:
+    """Rows of the timed window, and CPU seconds per 10,000 of them by part."""
+    with TemporaryDirectory(prefix="ratchet-bench-") as scratch:
+        rows, bill = measure(Path(scratch), windows)
+    return {"rows": rows, **{name: 1e4 * seconds / rows for name, seconds in bill.items()}}
 
 
 def measure(scratch: Path, windows: int) -> tuple[int, dict[str, float]]:

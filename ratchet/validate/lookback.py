@@ -10,7 +10,7 @@ thinned to one common share first, so that the split is as random across windows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from ratchet.validate.sample import Comparison, Sample
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ratchet.contracts.definition import Definition
@@ -105,11 +106,15 @@ def _conclude(
 
 
 def together(
-    parts: Sequence[tuple[Sample, Sample]], definition: Definition, keyed: bool
+    parts: Sequence[tuple[Sample, Sample]],
+    definition: Definition,
+    keyed: bool,
+    score: Callable[[pa.Table], NDArray[np.float64]] | None = None,
 ) -> tuple[Pool, NDArray[np.int64]]:
     """One pool of all windows, coded alike, and the window of each of its rows.
 
     The scan gets no champion's scores: a champion that learned the backdoor would vouch for it.
+    Who asks about a model gives its ``score``.
     """
     import numpy as np
     import pyarrow as pa
@@ -118,27 +123,18 @@ def together(
     batch = Sample(
         pa.concat_tables([b.rows.select(names) for b, _ in parts]).combine_chunks(),
         np.concatenate([b.labels for b, _ in parts]),
-        _scores([b for b, _ in parts]),
     )
     control = Sample(
         pa.concat_tables([c.rows.select(names) for _, c in parts]).combine_chunks(),
         np.concatenate([c.labels for _, c in parts]),
-        _scores([c for _, c in parts]),
     )
-    pool = pooled(batch, control, definition, keyed=keyed)
+    pool = pooled(batch, control, definition, keyed=keyed, score=score)
     drawn = np.cumsum([0, *(c.rows.num_rows for _, c in parts)])
     taken = np.cumsum([0, *(b.rows.num_rows for b, _ in parts)])
     starts = np.where(pool.control[:, None], drawn, taken)
     part = (pool.origin[:, None] >= starts[:, 1:]).sum(axis=1)
     first = np.take_along_axis(starts, part[:, None], axis=1)[:, 0]
     return replace(pool, origin=pool.origin - first), part
-
-
-def _scores(samples: Sequence[Sample]) -> NDArray[np.float64] | None:
-    import numpy as np
-
-    found = [s.scores for s in samples if s.scores is not None]
-    return np.concatenate(found) if len(found) == len(samples) else None
 
 
 def thin(pool: Pool, part: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ was drawn (Fisher 1935; Neyman 1934). Every test here asks only whether the spli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -109,38 +110,34 @@ def pooled(
     *,
     keyed: bool,
     history: pa.Table | None = None,
+    score: Callable[[pa.Table], Floats] | None = None,
 ) -> Pool:
     """Pool the control with the labelled rows of the batch that the control does not hold.
 
     Rows without a label are left out on both sides. A control that carries the stream's keys
     (``keyed``) keeps only rows whose label the batch knows too, so that labels that are missing for
     a reason shift both sides alike (their absence is a test of its own). ``history`` holds earlier
-    rows, against which density is measured.
+    rows, against which density is measured. ``score`` scores the rows of the pool, where the
+    samples have no scores.
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    mine = np.isfinite(batch.labels)
-    true = np.isfinite(control.labels)
-    if keyed:
-        where = pc.index_in(control.rows[KEY], value_set=batch.rows[KEY].combine_chunks())
-        found = pc.fill_null(where, -1).to_numpy().astype(np.int64)
-        true[true] = _at(mine, found[true])
-        mine = mine.copy()
-        mine[found[found >= 0]] = False
-    ours, theirs = np.flatnonzero(mine), np.flatnonzero(true)
+    ours, theirs = _apart(batch, control, keyed)
     names = tuple(definition.features)
     parts = [
         control.rows.select(names).take(pa.array(theirs)),
         batch.rows.select(names).take(pa.array(ours)),
         *([] if history is None else [history.select(names)]),
     ]
-    values, categories = values_of(pa.concat_tables(parts), definition)
+    table = pa.concat_tables(parts)
+    values, categories = values_of(table, definition)
     labels = np.concatenate([control.labels[theirs], batch.labels[ours]])
     scores = None
     if batch.scores is not None and control.scores is not None:
         scores = np.concatenate([control.scores[theirs], batch.scores[ours]])
+    elif score is not None:
+        scores = score(table.slice(0, len(labels)))
     objective = definition.label.objective
     residual, variance = expectation(objective, labels, scores)
     return Pool(
@@ -158,6 +155,21 @@ def pooled(
         categories,
         keyed,
     )
+
+
+def _apart(batch: Sample, control: Sample, keyed: bool) -> tuple[Ints, Ints]:
+    """Positions of the batch's labelled rows that are not the control's too, and of the control's."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    mine = np.isfinite(batch.labels)
+    true = np.isfinite(control.labels)
+    if keyed:
+        where = pc.index_in(control.rows[KEY], value_set=batch.rows[KEY].combine_chunks())
+        found = pc.fill_null(where, -1).to_numpy().astype(np.int64)
+        true[true] = _at(mine, found[true])
+        mine[found[found >= 0]] = False
+    return np.flatnonzero(mine), np.flatnonzero(true)
 
 
 def _at(mask: NDArray[np.bool_], where: Ints) -> NDArray[np.bool_]:

@@ -16,7 +16,6 @@ Bonferroni: Genovese, Roeder & Wasserman 2006).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.evidence import Evidence, Verdict
@@ -74,8 +73,7 @@ def probe(
     if not both:
         text = f"not probed for backdoors: no window has {least} trusted rows beside accepted ones"
         return Evidence(CHECK, Verdict.WARN, text)
-    scored = [(replace(b, scores=score(b.rows)), replace(c, scores=score(c.rows))) for b, c in both]
-    pool, part = together(scored, definition, definition.trusted.keyed)
+    pool, part = together(both, definition, definition.trusted.keyed, score)
     pool = pool.only(thin(pool, part, seed))
     carriers = _carriers([c.rows for _, c in both], definition)
     cells = rare_cells(pool, _link(pool.scores, definition), _fewest(pool, definition))
