@@ -158,7 +158,7 @@ def pooled(
 
 
 def _apart(batch: Sample, control: Sample, keyed: bool) -> tuple[Ints, Ints]:
-    """Positions of the batch's labelled rows that are not the control's too, and of the control's."""
+    """Positions of the control's rows and, before, of the batch's others, all with labels."""
     import numpy as np
     import pyarrow.compute as pc
 
