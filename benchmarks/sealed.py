@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="See the module's docstring.")
     parser.add_argument("--lives", type=int, default=1000)
     lives = parser.parse_args().lives
-    few = max(lives // 50, 1)
+    few = max(lives // 200, 1)
     print(f"{CANDIDATES:,} candidates that are no better, alpha {ALPHA}, {ROWS} rows a set:")
     print(f"share of lives in which one gets through; {lives:,} lives, {few} of the bootstrap\n")
     print("| gains of a row | all against one set | a window each | bootstrap of one hold-out |")

@@ -137,6 +137,8 @@ def _trained_on(decision: Decision) -> str:
         return ""
     show = clock_of(decision.window).show
     since = "the beginning" if lineage.train_from is None else show(lineage.train_from)
+    share = lineage.sealed_share
+    sealed = [("sealed", f"{share:.0%} of all rows, left out")] if share else []
     rows = [
         ("rows", f"{lineage.rows:,}, events from {since} until {show(lineage.train_before)}"),
         ("known before", f"{show(lineage.as_of)} (as-of)"),
@@ -144,6 +146,7 @@ def _trained_on(decision: Decision) -> str:
         ("tables", f"accepted v{lineage.accepted_version}, labels v{lineage.labels_version}"),
         ("parent", f"version {lineage.parent}" if lineage.parent else "none"),
         ("seed, threads", f"{lineage.seed}, {lineage.threads}"),
+        *sealed,
         *((f"{n} digest", f"{d[:12]}") for n, d in digests(lineage).items() if d),
     ]
     return f"### Trained on\n\n{_table(('what', 'value'), [(a, plain(b)) for a, b in rows])}"

@@ -169,6 +169,8 @@ def _lineage(decision: Decision, links: dict[str, str]) -> str:
             ("parent", f"version {lineage.parent}" if lineage.parent else "none"),
             ("seed, threads", f"{lineage.seed}, {lineage.threads}"),
         ]  # fmt: skip
+        if lineage.sealed_share:
+            rows.append(("sealed", f"{lineage.sealed_share:.0%} of all rows, left out of training"))
     known = digests(lineage) if lineage else {"definition": decision.definition_digest}
     rows += [(f"{name} digest", code(digest)) for name, digest in known.items() if digest]
     rows += [("decision digest", code(decision.digest)), ("cycle", code(decision.cycle_key, 120))]

@@ -14,7 +14,7 @@ from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.sealed import Seal
 from ratchet.contracts.seams import Append
-from ratchet.register import describe, run_metrics
+from ratchet.register import decision_page, describe, run_metrics
 from tasks import windows
 from tasks.gate import gate
 from tasks.recover import begin
@@ -94,6 +94,8 @@ def test_a_reading_is_entered_in_the_ledger_and_all_else_costs_nothing(tmp_path:
         else:
             assert kept == read[0].details["account"]
             assert "gate.sealed" in describe(decision)
+            assert "30% of all rows, left out" in describe(decision)
+            assert "30% of all rows, left out of training" in decision_page(decision)
         before = dict(kept)
     assert before["readings"] == sum(d.outcome == "promoted" for d in made) == 2
     assert before["failed"] == 0
