@@ -36,22 +36,43 @@ def two_sided(z: float) -> float:
 
 
 def mean_difference(values: Floats, control: Mask) -> tuple[float, float]:
-    """p-value and difference (rest - control) of two means, variance pooled under the split."""
+    """p-value and difference (rest - control) of two means, moments pooled under the split.
+
+    A mean of few rows of a rare or heavy-tailed value is skewed, and the normal's tail would accuse
+    honest splits three times too often at 1e-4: Wilson and Hilferty's (1931) cube root, with the
+    skewness of a sample that is drawn without replacement, puts that right.
+    """
     n1, n0 = int(control.sum()), int((~control).sum())
     spread = float(values.std()) if min(n1, n0) >= FEWEST else 0.0
     if spread == 0:
         return 1.0, 0.0
+    mean = float(values.mean())
     gap = float(values[~control].mean() - values[control].mean())
-    return two_sided(gap / (spread * math.sqrt(1 / n1 + 1 / n0))), gap
+    rows = n1 + n0
+    z = -gap / (spread * math.sqrt(1 / n1 + 1 / n0))  # of the control's mean
+    third = float((((values - mean) / spread) ** 3).mean())
+    return two_sided(_unskewed(z, third * (n0 - n1) / math.sqrt(n1 * n0 * rows))), gap
+
+
+def _unskewed(z: float, skew: float) -> float:
+    """A standardised sum of this skewness as a standard normal."""
+    if abs(skew) < 1e-3:
+        return z
+    return 6 / skew * (max(0.0, 1 + skew * z / 2) ** (1 / 3) - 1) + skew / 6
 
 
 def auc_difference(y: Floats, scores: Floats, control: Mask) -> tuple[float, float]:
-    """p-value and difference (rest - control) of two AUCs (DeLong et al. 1988, unpaired)."""
+    """p-value and difference (rest - control) of two AUCs.
+
+    To first order an AUC is a mean over rows (DeLong et al. 1988), and of both sides pooled each
+    row's part is known; so this is a difference of means. The error of the control alone would be
+    too small just where its AUC is far off.
+    """
     here, there = auc(y[control], scores[control]), auc(y[~control], scores[~control])
-    gap = there.value - here.value
-    error = math.sqrt(float((here.influence**2).sum() + (there.influence**2).sum()))
-    enough = min(_rarer(y[control]), _rarer(y[~control])) >= FEWEST / 2
-    return (two_sided(gap / error), gap) if enough and error > 0 else (1.0, 0.0)
+    if min(_rarer(y[control]), _rarer(y[~control])) < FEWEST / 2:
+        return 1.0, 0.0
+    p, _ = mean_difference(auc(y, scores).influence, control)
+    return p, there.value - here.value
 
 
 def kolmogorov_smirnov(values: Floats, control: Mask) -> float:
