@@ -58,7 +58,8 @@ def _unskewed(z: float, skew: float) -> float:
     """A standardised sum of this skewness as a standard normal."""
     if abs(skew) < 1e-3:
         return z
-    return 6 / skew * (max(0.0, 1 + skew * z / 2) ** (1 / 3) - 1) + skew / 6
+    root = math.pow(max(0.0, 1 + skew * z / 2), 1 / 3)
+    return 6 / skew * (root - 1) + skew / 6
 
 
 def auc_difference(y: Floats, scores: Floats, control: Mask) -> tuple[float, float]:

@@ -142,6 +142,43 @@ def test_each_test_of_a_random_split_has_uniform_p_values():
     assert all(count <= 62 for count in small.values()), small  # 40 expected, 3.7 deviations
 
 
+def draws(rows: int, drawn_rows: int, count: int, rng):
+    for _ in range(count):
+        control = np.zeros(rows, dtype=bool)
+        control[rng.choice(rows, drawn_rows, replace=False)] = True
+        yield control
+
+
+@pytest.mark.parametrize("share", [0.04, 0.96])
+def test_the_tail_of_a_mean_holds_where_values_are_rare(share):
+    """20 of 20,000 are expected below 0.001; the normal limit alone gives about 30."""
+    rng = np.random.default_rng(11)
+    y = (rng.random(2000) < share).astype(float)
+    values = y * rng.exponential(1, 2000)
+    for column in (y, values):
+        found = [mean_difference(column, c)[0] for c in draws(2000, 300, 20_000, rng)]
+        assert 6 <= sum(p < 1e-3 for p in found) <= 34
+
+
+def test_the_tail_of_an_auc_holds_where_the_control_is_small():
+    """4 of 4,000 are expected below 0.001; with the control's own error it was about 10."""
+    rng = np.random.default_rng(12)
+    y = (rng.random(1000) < 0.1).astype(float)
+    scores = rng.normal(size=1000) + 2 * y
+    found = [auc_difference(y, scores, c)[0] for c in draws(1000, 150, 4000, rng)]
+    assert sum(p < 1e-3 for p in found) <= 11
+
+
+def test_an_auc_that_differs_is_still_found():
+    rng = np.random.default_rng(13)
+    y = (rng.random(2000) < 0.3).astype(float)
+    control = rng.permutation(2000) < 300
+    scores = np.where(control, 2 * y, 0.6 * y) + rng.normal(size=2000)
+    p, gap = auc_difference(y, scores, control)
+    assert p < 1e-6
+    assert gap < -0.1
+
+
 def test_a_scan_of_an_honest_pool_is_seldom_significant():
     made = definition()
     found = []
