@@ -12,7 +12,6 @@ from prefect import State, flow
 from flows.forms import Person, Pipeline, Reason, Time
 from flows.retrain import ended, settle
 from tasks import observe
-from tasks.progress import announce
 from tasks.workspace import open_workspace
 
 
@@ -36,5 +35,4 @@ def approve(
     """
     workspace = open_workspace(pipeline)
     decision = settle(workspace, window, approve=answer == "approve", by=by, reason=reason)
-    announce(decision)
     return ended(workspace, [decision])

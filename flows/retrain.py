@@ -59,6 +59,7 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
         for blast in answer_alarms(workspace):
             relearn(workspace, blast)
         if decided := already_decided(workspace, window):
+            announce(decided)
             learn_anyway(workspace, decided)
             return decided
         cycle = begin(workspace, window)
@@ -70,6 +71,7 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
             run_stage(gate, cycle)
             have_the_last_word(cycle)
         run_stage(register, cycle)
+        announce(cycle.concluded())
         learn_anyway(workspace, cycle.concluded())
         for blast in answer_alarms(workspace):
             relearn(workspace, blast)
@@ -129,6 +131,7 @@ def once_more(cycle: Cycle) -> Decision:
     run_stage(gate, cycle)
     have_the_last_word(cycle)
     run_stage(register, cycle)
+    announce(cycle.concluded())
     return cycle.concluded()
 
 
@@ -138,7 +141,6 @@ def run_windows(workspace: Workspace, chosen: list[Window]) -> Iterator[Decision
     for window in chosen:
         with observe.cycle(workspace, window):
             decision = one_cycle(workspace, window)
-        announce(decision)
         progress.step(decision.window, decision.outcome)
         yield decision
 
@@ -215,5 +217,4 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
     if said := ask(workspace, decisions.done(workspace, 1)[-1]):
         approve, by, reason = said
         made.append(settle(workspace, None, approve=approve, by=by, reason=reason))
-        announce(made[-1])
     return ended(workspace, made)

@@ -26,6 +26,9 @@ STYLE = {
 }
 
 
+ONCE_MORE = {"trusted": "from trusted rows"}
+
+
 def primary(metrics: dict[str, float]) -> str:
     """The metric people know best, such as ``AUC 0.731``."""
     for name, shown in (("auc", "AUC"), ("balanced_accuracy", "bal.acc"), ("r2", "R2")):
@@ -44,6 +47,8 @@ def line(decision: Decision) -> str:
     from rich.markup import escape
 
     rows = f"{decision.accepted:>6,} in {decision.quarantined:>5,} out"
+    if decision.again:  # its rows were counted before
+        rows = f"{ONCE_MORE.get(decision.again, 'learned once more'):>{len(rows)}}"
     drift = {"PASS": "no", "WARN": "yes"}.get(str(decision.drift.get("verdict")), "-")
     models = _models(decision)
     style = STYLE.get(decision.outcome, "")
@@ -103,7 +108,8 @@ class DecisionPrinter:
             if decision.outcome in LOUD and self._console.is_terminal:
                 why = Padding(Text(decision.reasons[0], style="red"), (0, 0, 0, 11))
                 self._console.print(why)
-        self._progress.advance(self._bar)
+        if not decision.again:
+            self._progress.advance(self._bar)
 
 
 def summary(decisions: Sequence[Decision]) -> None:
@@ -111,11 +117,14 @@ def summary(decisions: Sequence[Decision]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     counts = Counter(d.outcome for d in decisions)
     shown = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
-    rows = sum(d.accepted for d in decisions)
-    out = sum(d.quarantined for d in decisions)
+    first = [d for d in decisions if not d.again]
+    rows = sum(d.accepted for d in first)
+    out = sum(d.quarantined for d in first)
+    more = len(decisions) - len(first)
+    also = f", {more} learned from once more" if more else ""
     console.print(
-        f"\n{len(decisions)} windows: {shown}. {rows:,} rows accepted, {out:,} held back."
+        f"\n{len(first)} windows{also}: {shown}. {rows:,} rows accepted, {out:,} held back."
     )
-    champions = [d for d in decisions if d.outcome == "promoted"]
-    if champions:
-        console.print(f"The champion is version {champions[-1].champion_after}.")
+    if any(d.outcome == "promoted" for d in decisions):
+        served = [d.champion_after for d in decisions if d.champion_after is not None]
+        console.print(f"The champion is version {served[-1]}.")

@@ -165,6 +165,11 @@ class Decision:
         return asked and self.outcome == "held" and self.lineage is not None
 
     @property
+    def again(self) -> str:
+        """Why a window was learned from once more after it was decided, in one word; else empty."""
+        return "" if self.is_rollback else "/".join(self.cycle_key.split("/")[3:])
+
+    @property
     def is_rollback(self) -> bool:
         """Whether an earlier champion was put back, and no cycle concluded."""
         return self.cycle_key.startswith(f"{self.pipeline}/rollback/")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -658,6 +659,18 @@ def test_a_terminal_shows_a_block_in_full(
         printer.show(decision(outcome="blocked", reasons=(reason,)))
         printer.show(decision(outcome="no_data", reasons=()))
     assert "wrapped below" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_window_that_is_learned_from_once_more_counts_its_rows_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    blocked = decision(outcome="blocked", cycle_key="p/3/digest", accepted=400, champion_after=1)
+    more = replace(blocked, outcome="promoted", cycle_key="p/3/digest/trusted", champion_after=2)
+    assert "from trusted rows" in line(more)
+    summary([blocked, more])
+    out = capsys.readouterr().out
+    assert "1 windows, 1 learned from once more: 1 blocked, 1 promoted. 400 rows accepted" in out
+    assert "The champion is version 2." in out
 
 
 def test_a_summary_counts(capsys: pytest.CaptureFixture[str]) -> None:

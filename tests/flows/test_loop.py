@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from flows.retrain import one_cycle, retrain, run_windows
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, QUARANTINE
+from ratchet.contracts.lineage import Decision
 from ratchet.errors import LeaseHeld, NotFound, Refused
 from ratchet.register import decision_page
 from tasks import decisions, quarantine, windows
+from tasks.progress import listening
 from tasks.rollback import rollback
 from tasks.verify import verify
 from tests.streams import (
@@ -71,7 +73,11 @@ def test_a_world_that_turns_round_has_a_new_champion_soon(tmp_path: Path) -> Non
         rows = window_rows(index, slope=2.0 if index < 4 else -3.0)
         land_window(tmp_path, index, rows)
         land_trusted(tmp_path, index, truth=rows)
-    made = run(tmp_path)
+    told: list[Decision] = []
+    with listening(told.append):
+        made = run(tmp_path)
+    every = decisions.done(workspace(tmp_path))
+    assert [d.digest for d in told] == [d.digest for d in every]
     first = next(d for d in made if d.window == "5000")  # its labels are the first from that world
     assert first.champion["auc"] < 0.2
     served = {d.window: d for d in made}

@@ -11,7 +11,9 @@ from flows import retrain
 from flows.retrain import one_cycle, run_windows
 from ratchet.contracts.columns import ACCEPTED, ACCOUNTS, KEY, LABELS, TRUSTED
 from ratchet.contracts.evidence import Verdict
+from ratchet.contracts.lineage import Decision
 from tasks import accounts, decisions, quarantine, windows
+from tasks.progress import listening
 from tasks.verify import verify
 from tests import streams
 
@@ -100,7 +102,11 @@ def test_20_flipped_labels_are_blocked_and_kept_whole(tmp_path):
 
 def test_where_labels_are_blocked_trusted_rows_are_learned_from_instead(tmp_path):
     damaged = {i: flip(streams.window_rows(i), 0.2) for i in (2, 3)}
-    space, made = run(tmp_path, DEFENDED, damaged, count=7)
+    told: list[Decision] = []
+    with listening(told.append):
+        space, made = run(tmp_path, DEFENDED, damaged, count=7)
+    assert [d.digest for d in told] == [d.digest for d in decisions.done(space)]  # each, in order
+    assert [d.again for d in told if d.window == "3000"] == ["", "trusted"]
     assert [d.outcome for d in made[3:5]] == ["blocked", "blocked"]
     again = [d for d in decisions.done(space) if d.cycle_key.endswith("/trusted")]
     assert [d.window for d in again] == [d.window for d in made[3:5]]
