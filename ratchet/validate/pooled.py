@@ -158,7 +158,7 @@ def pooled(
 
 
 def _apart(batch: Sample, control: Sample, keyed: bool) -> tuple[Ints, Ints]:
-    """Positions of the control's rows and, before, of the batch's others, all with labels."""
+    """Positions of labelled rows: the batch's that the control does not hold; the control's."""
     import numpy as np
     import pyarrow.compute as pc
 
