@@ -112,7 +112,7 @@ bench-engine: setup  ## ways of keeping a model fresh, on seven streams that dri
 bench-gate: setup  ## how often a gate promotes what is no better, over a life (5 minutes)
 	$(BIN)/python -m benchmarks.gate
 
-bench-sealed: setup  ## 1,000 candidates that are no better against sealed rows, and against one hold-out (10 minutes)
+bench-sealed: setup  ## 1,000 candidates that are no better against sealed rows, and against one hold-out (2 minutes)
 	$(BIN)/python -m benchmarks.sealed
 
 bench-gamed: setup  ## clicks against satisfaction, with a feedback loop: who promotes what games it (5 minutes)

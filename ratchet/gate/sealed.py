@@ -142,7 +142,8 @@ def judge_sealed(request: SealedInput, account: Account, definition: Definition)
     """``gate.sealed``, and ``gate.sealed_slices`` where there are slices and a champion.
 
     Where too few unread rows are there, or so few that the reading would more likely fail than not
-    if the candidate is as good as it looks, the gate is closed: nothing is read, nothing is spent,
+    if the candidate is as good as it looks (or a bound at this level could not be believed), the
+    gate is closed: nothing is read, nothing is spent,
     and the evidence says which labels it waits for. Without a champion the candidate must beat a
     constant score; where it leans on a feature far more than the champion did, which is how leaks
     and shortcuts look, it must be shown to be better. No evidence at all where the pipeline
@@ -204,13 +205,22 @@ def _losses(
     return row_losses(objective, y, champion), row_losses(objective, y, candidate)
 
 
+def trustworthy_rows(level: float) -> int:
+    """Rows from which a bound at this level can be believed: four times its z to the fourth power.
+
+    Far out in the tail the shape of the rows counts again, even after the skewness was allowed for:
+    the relative error grows like z^4 / rows (moderate deviations; Petrov 1975, chapter 8).
+    """
+    return math.ceil(4 * NormalDist().inv_cdf(1 - level) ** 4)
+
+
 def _needed(gains: Floats, margin: float, level: float, least: int) -> int:
     """Rows with which a reading passes in one of two cases, if the other rows are right."""
     towards = margin + max(float(gains.mean()), 0.0)
     if towards <= 0:
         return 2**31
-    steps = NormalDist().inv_cdf(1 - level)
-    return max(least, math.ceil((steps * float(gains.std()) / towards) ** 2))
+    rows = (NormalDist().inv_cdf(1 - level) * float(gains.std()) / towards) ** 2
+    return max(least, trustworthy_rows(level), math.ceil(rows))
 
 
 def _leaning(gains: Mapping[str, tuple[float, float]], part: Sealed) -> str:

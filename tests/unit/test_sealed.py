@@ -30,7 +30,7 @@ from ratchet.contracts.metrics import student_quantile
 from ratchet.contracts.sealed import Seal
 from ratchet.errors import DefinitionError
 from ratchet.gate import Account, GateInput, SealedInput, judge_sealed
-from ratchet.gate.sealed import lower_bound
+from ratchet.gate.sealed import lower_bound, trustworthy_rows
 from tests import streams
 
 SEALED = "\n[sealed]\nmin_rows = 100\n"
@@ -299,6 +299,16 @@ def test_a_bootstrap_of_one_hold_out_lets_one_through_and_is_fooled_by_who_follo
 def test_what_is_better_is_confirmed() -> None:
     assert confirmed(5.0, 0, LIVES) > 0.95
     assert confirmed(5.0, 10, LIVES) > 0.8
+
+
+def test_so_many_windows_each_with_a_candidate_let_one_through_in_alpha_of_lives() -> None:
+    sample, mean = NO_BETTER["normal"]
+    assert ever_confirmed(sample, mean, LIVES, fresh=True) <= 0.05 + 2 * math.sqrt(0.0475 / LIVES)
+
+
+@given(st.floats(1e-9, 0.4), st.floats(0.1, 0.99))
+def test_a_smaller_level_needs_more_rows(level: float, less: float) -> None:
+    assert trustworthy_rows(level * less) >= trustworthy_rows(level)
 
 
 def test_the_benchmark_has_the_bound_of_the_gate() -> None:
