@@ -61,4 +61,7 @@ def show(scores: Sequence[Score]) -> None:
         shown = [f"{value:.4f}" if windows else "-" for value in losses]
         bill = [f"{one.bill[name]:.0f}" for name in ("cpu", "training", "avoided")]
         table.add_row(one.policy, *shown, str(one.promoted), *bill)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # whole words in files and pipes
+    console.print(table)
