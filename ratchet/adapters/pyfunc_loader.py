@@ -27,7 +27,7 @@ class Scorer:
         self.bundle = bundle
 
     def predict(self, frame: pd.DataFrame) -> Any:
-        """Scores of the rows, in order, as :func:`ratchet.contracts.bundle.predict` gives them.
+        """Scores of the rows, in order, as :func:`ratchet.contracts.score.predict` gives them.
 
         Args:
             frame: one column a feature, by name; further columns are ignored.

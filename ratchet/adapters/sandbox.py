@@ -45,7 +45,7 @@ def predict_in_child(
         timeout: seconds after which the child is ended.
 
     Returns:
-        As :func:`ratchet.contracts.bundle.predict`: shape (rows,) or (rows, classes).
+        As :func:`ratchet.contracts.score.predict`: shape (rows,) or (rows, classes).
 
     Raises:
         ModelError: the model killed its process, hung, could not be read, or gave a score that is

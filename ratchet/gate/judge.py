@@ -46,7 +46,7 @@ class GateInput:
     Attributes:
         y: shape (rows,): class index or target of the labelled rows.
         events: shape (rows,): event ticks.
-        candidate: scores as :func:`ratchet.contracts.bundle.predict` gives them.
+        candidate: scores as :func:`ratchet.contracts.score.predict` gives them.
         champion: the same of the champion; None when there is none.
         baseline: the constant score that the training rows suggest
             (``TrainingSet.baseline``), for the first champion.

@@ -108,7 +108,7 @@ class SealedInput:
 
     Attributes:
         y: shape (rows,): class index or target.
-        candidate: scores as :func:`ratchet.contracts.bundle.predict` gives them.
+        candidate: scores as :func:`ratchet.contracts.score.predict` gives them.
         champion: the same of the champion; None when there is none.
         held: what the gate judged on: the other rows of the same windows. They say beforehand how
             many rows a reading needs.

@@ -37,7 +37,7 @@ class TrustedInput:
 
     Attributes:
         y: shape (rows,): class index or target.
-        candidate: scores as :func:`ratchet.contracts.bundle.predict` gives them.
+        candidate: scores as :func:`ratchet.contracts.score.predict` gives them.
         champion: the same of the champion; None when there is none.
         baseline: the constant score that stands for a champion that is not there.
         anchor: scores of an early champion; None where there is none but the champion.

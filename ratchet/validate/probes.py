@@ -55,7 +55,7 @@ def probe(
     Args:
         batches: labelled rows of the last windows, oldest first.
         controls: the trusted rows of the same windows.
-        score: rows to the candidate's scores, as :func:`ratchet.contracts.bundle.predict` does.
+        score: rows to the candidate's scores, as :func:`ratchet.contracts.score.predict` does.
         definition: for features, label, ``[shield]`` and ``[trusted]``.
         seed: of the thinning; anything that a sender cannot choose.
     """

@@ -91,7 +91,15 @@ def what_matters(decision: Decision) -> dict[str, Any]:
     """
     lineage = decision.lineage.as_json() if decision.lineage else {}
     found = decision.as_json() | {"lineage": lineage}
-    for name in ("cycle_key", "definition_digest", "seconds", "peak_mib", "run_id", "links"):
+    for name in (
+        "cycle_key",
+        "definition_digest",
+        "seconds",
+        "bill",
+        "peak_mib",
+        "run_id",
+        "links",
+    ):
         found.pop(name)
     lineage.pop("definition_digest", None)
     found["sources"] = list(found.get("sources", {}).values())

@@ -12,7 +12,7 @@ import pytest
 from ratchet import profile
 from ratchet.adapters.expectations import GreatExpectations
 from ratchet.adapters.samples import read_samples
-from ratchet.contracts import bundle
+from ratchet.contracts import bundle, score
 from ratchet.contracts.definition import parse
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.lineage import Lineage
@@ -158,9 +158,9 @@ def manifest_knowing(*colors: str) -> bundle.Manifest:
 def test_fault_15_unseen_categories_are_missing_counted_and_thresholded():
     rows = batch(color=pa.array(["red"] * 170 + ["pink"] * 20 + [None] * 10))
     manifest = manifest_knowing("blue", "red")
-    counts = bundle.unseen(rows, manifest)
+    counts = score.unseen(rows, manifest)
     assert counts == {"color": 20}
-    encoded = bundle.encode(rows, manifest.features, manifest.categories)[:, 2]
+    encoded = score.encode(rows, manifest.features, manifest.categories)[:, 2]
     assert np.isnan(encoded).sum() == 30
     assert check_unseen(counts, 200, 0.2).verdict is Verdict.WARN
     blocked = check_unseen(counts, 200, 0.05)
