@@ -101,7 +101,7 @@ def test_status_counts_what_happened(
 ) -> None:
     space, made = year
     shown = cli.invoke(status, ["-p", "flights", "--json"], catch_exceptions=False)
-    (found,) = json.loads(shown.output)
+    (found,) = json.loads(shown.stdout)
     assert found["windows"] == WEEKS
     assert found["outcomes"] == dict(Counter(d.outcome for d in made))
     assert found["champion"] == made[-1].champion_after

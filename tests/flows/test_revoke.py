@@ -268,7 +268,7 @@ def test_the_command_says_what_would_change(space, monkeypatch):
     assert "say who decides" in said.output
     who = ["--by", "ana", "--reason", "caught"]
     said = run.invoke(cli.source, ["revoke", "bad", "--json", *who])
-    assert json.loads(said.output)["rows"] == 300
+    assert json.loads(said.stdout)["rows"] == 300  # log lines go elsewhere
     said = run.invoke(cli.source, ["list"])
     assert "bad: revoked" in said.output
     said = run.invoke(cli.source, ["restore", "bad", *who])

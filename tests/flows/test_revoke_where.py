@@ -178,7 +178,7 @@ def test_the_command(space, monkeypatch):
     row = mine.slice(0, 1).to_pylist()[0]
     one = ["--where", f"x={row['x']!r}", "--where", f"c={row['c']}"]
     said = run.invoke(cli.source, ["revoke", "bad", *one, "--dry-run", "--json"])
-    assert json.loads(said.output)["rows"] == 1, said.output
+    assert json.loads(said.stdout)["rows"] == 1, said.output
     said = run.invoke(cli.source, ["revoke", "bad", "--where", "c=a", "--dry-run"])
     assert "Source bad, rows with c = 'a', since" in said.output
     assert "Nothing was written" in said.output
@@ -188,10 +188,10 @@ def test_the_command(space, monkeypatch):
         assert why in str(said.exception)
     assert space.tables.version(REVOCATIONS) == -1
     said = run.invoke(cli.source, ["revoke", "bad", "--where", "c=a", "--json", *WHO])
-    assert json.loads(said.output)["where"] == "c = 'a'"
+    assert json.loads(said.stdout)["where"] == "c = 'a'"
     said = run.invoke(cli.source, ["list"])
     assert "bad: rows with c = 'a' revoked from 0" in said.output
     said = run.invoke(cli.source, ["list", "--json"])
-    assert json.loads(said.output)[-1]["revoked"].startswith("rows with c = 'a'")
+    assert json.loads(said.stdout)[-1]["revoked"].startswith("rows with c = 'a'")
     said = run.invoke(cli.source, ["restore", "bad", *WHO])
     assert "learned from again" in said.output

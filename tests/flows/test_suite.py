@@ -90,10 +90,10 @@ def test_the_commands_show_propose_and_write(space, monkeypatch):
     said = run.invoke(cli.suite, ["show"])
     assert "z is centred" in said.output
     assert "2 rules" in said.output or "rules in expectations/tiny.json" in said.output
-    assert json.loads(run.invoke(cli.suite, ["show", "--json"]).output) == space.suite
+    assert json.loads(run.invoke(cli.suite, ["show", "--json"]).stdout) == space.suite
     said = run.invoke(cli.suite, ["diff"])
     assert "trusted rows" in said.output
     assert "- max_value 1" in said.output
-    assert json.loads(run.invoke(cli.suite, ["diff", "--json"]).output)["changes"]
+    assert json.loads(run.invoke(cli.suite, ["diff", "--json"]).stdout)["changes"]
     said = run.invoke(cli.suite, ["accept", "--by", "ana", "--reason", "a new meter"])
     assert "Changed 1 rule in" in said.output
