@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.gate import disasters, heavy, normal
 from ratchet.contracts.metrics import student_quantile
 from ratchet.gate import Account
 from ratchet.gate.bootstrap import bounds, draw
@@ -28,26 +29,6 @@ Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
 ALPHA, ROWS, CANDIDATES, SEED = 0.05, 600, 1000, 20261125
-
-
-def normal(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
-    """Independent, normal."""
-    return random.normal(size=shape)
-
-
-def heavy(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
-    """Student's t with 3 degrees of freedom: no third moment."""
-    return random.standard_t(3, size=shape) / math.sqrt(3)
-
-
-def skewed(sigma: float) -> Draw:
-    """Mostly a little better, seldom much worse: minus a lognormal."""
-    scale = math.sqrt((math.exp(sigma**2) - 1) * math.exp(sigma**2))
-
-    def sample(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
-        return (math.exp(sigma**2 / 2) - random.lognormal(0, sigma, shape)) / scale
-
-    return sample
 
 
 def rare(share: float) -> Draw:
@@ -65,8 +46,8 @@ def rare(share: float) -> Draw:
 NO_BETTER: dict[str, tuple[Draw, float]] = {
     "normal": (normal, 0.0),
     "heavy tails (t, 3 degrees)": (heavy, 0.0),
-    "a tail of losses (skewness -1.8)": (skewed(0.5), 0.0),
-    "a long tail of losses (skewness -6.2)": (skewed(1.0), 0.0),
+    "a tail of losses (skewness -1.8)": (disasters(0.5), 0.0),
+    "a long tail of losses (skewness -6.2)": (disasters(1.0), 0.0),
     "a disaster in 1 row of 100": (rare(0.01), 0.0),
     "a disaster in 1 row of 500": (rare(0.002), 0.0),
     "worse, by one standard error more": (normal, -1 / math.sqrt(ROWS)),
