@@ -13,7 +13,7 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from flows.forms import Pipeline, Replay, Time
-from flows.retrain import ended, run_windows
+from flows.retrain import ended, run_all
 from ratchet.register import estimate
 from tasks import decisions, observe, show, windows
 from tasks.workspace import open_workspace
@@ -54,7 +54,7 @@ def backfill(
     workspace = open_workspace(pipeline, replay)
     chosen = windows.undecided(workspace, start, end)
     if not dry_run:
-        return ended(workspace, list(run_windows(workspace, chosen)))
+        return ended(workspace, run_all(workspace, chosen))
     labels = [workspace.calendar.label(window) for window in chosen]
     bill = estimate(decisions.done(workspace, decisions.RECENT), len(chosen))
     show.entitle(f"{pipeline} {run_name().removeprefix(pipeline).strip()}: dry run", ("dry-run",))

@@ -30,7 +30,7 @@ from tasks.cycle import Cycle, run_stage
 from tasks.drift import drift
 from tasks.gate import gate
 from tasks.ingest import ingest
-from tasks.progress import announce
+from tasks.progress import announce, listening
 from tasks.recover import already_decided, begin, recover
 from tasks.register import register
 from tasks.revoke import Blast, answer_alarms, note_revocation, revocation_key, revoke
@@ -145,6 +145,16 @@ def run_windows(workspace: Workspace, chosen: list[Window]) -> Iterator[Decision
         yield decision
 
 
+def run_all(workspace: Workspace, chosen: list[Window]) -> list[Decision]:
+    """Every decision that these windows led to, oldest first: also those from trusted rows after a
+    block, and after a revocation."""
+    made: list[Decision] = []
+    with listening(made.append):
+        for _ in run_windows(workspace, chosen):
+            pass
+    return made
+
+
 def settle(
     workspace: Workspace, what: str | None, *, approve: bool, by: str, reason: str
 ) -> Decision:
@@ -211,9 +221,9 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
     workspace = open_workspace(pipeline)
     named = [windows.named(workspace, window)] if window else []
     due = named or windows.undecided(workspace, None, None)
-    made = list(run_windows(workspace, due or [windows.newest(workspace)]))  # recovers, at least
-    if not due:
-        made = []
+    made = run_all(workspace, due or [windows.newest(workspace)])  # recovers, at least
+    if not due:  # the newest window's own decision is old news
+        made = [d for d in made if d.again]
     if said := ask(workspace, decisions.done(workspace, 1)[-1]):
         approve, by, reason = said
         made.append(settle(workspace, None, approve=approve, by=by, reason=reason))

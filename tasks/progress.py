@@ -8,20 +8,22 @@ from contextvars import ContextVar
 
 from ratchet.contracts.lineage import Decision
 
-_listener: ContextVar[Callable[[Decision], None] | None] = ContextVar("listener", default=None)
+_listeners: ContextVar[tuple[Callable[[Decision], None], ...]] = ContextVar(
+    "_listeners", default=()
+)
 
 
 @contextmanager
 def listening(listener: Callable[[Decision], None]) -> Iterator[None]:
-    """Call ``listener`` with each decision made inside the block."""
-    token = _listener.set(listener)
+    """Call ``listener``, too, with each decision made inside the block."""
+    token = _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listener.reset(token)
+        _listeners.reset(token)
 
 
 def announce(decision: Decision) -> None:
-    """Tell the listener, if there is one."""
-    if listener := _listener.get():
+    """Tell whoever listens."""
+    for listener in _listeners.get():
         listener(decision)

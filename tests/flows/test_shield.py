@@ -134,6 +134,8 @@ def test_a_blocked_window_that_was_cut_off_is_learned_from_when_it_is_asked_agai
         space, made = run(tmp_path, DEFENDED, damaged, count=5)
     assert made[3].outcome == "blocked"
     count = len(decisions.done(space))
+    every = retrain.run_all(space, [space.calendar.window(3)])
+    assert [(d.window, d.again) for d in every] == [("3000", ""), ("3000", "trusted")]
     for _ in range(2):
         assert one_cycle(space, space.calendar.window(3)).digest == made[3].digest
         assert len(decisions.done(space)) == count + 1
