@@ -21,7 +21,8 @@ def main() -> None:
     """Run the year under each policy and print the table."""
     prepare_environment()
     quiet_logs()
-    from tasks.policies import POLICIES, compare, under
+    from ratchet.contracts.recipes import POLICIES
+    from tasks.policies import compare, under
 
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--policies", nargs="+", choices=POLICIES, default=["declared", "mixture"])

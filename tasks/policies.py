@@ -1,6 +1,6 @@
-"""Ways to keep a model fresh, compared on a pipeline's own stream: each in a replay of its own.
+"""Ways to keep a model fresh, each in a replay of its own.
 
->>> scores = compare([(policy, workspace, decisions.done(workspace))])    # doctest: +SKIP
+>>> found = compare([(policy, workspace, decisions.done(workspace))])     # doctest: +SKIP
 
 Every policy goes through the same checks and gates; only what is trained differs. A window is
 scored with the champion that served when it began, once its labels are known.
@@ -8,53 +8,23 @@ scored with the champion that served when it began, once its labels are known.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ratchet.contracts.metrics import row_losses
-from ratchet.contracts.recipes import Mixture, Recipe
+from ratchet.contracts.recipes import POLICIES
 from ratchet.contracts.score import predict
 from ratchet.errors import NoCandidate
+from ratchet.self_train import Lost, Score, scores
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from ratchet.contracts.lineage import Decision
     from tasks.workspace import Workspace
-
-BILL = ("cpu", "training", "avoided")
-
-# What each changes in the pipeline's file.
-POLICIES: Mapping[str, Mapping[str, Any]] = {
-    "declared": {},
-    "mixture": {"recipes": (), "mixture": Mixture()},
-    "full": {"recipes": (Recipe(name="full"),), "mixture": None},
-    "shallow": {"recipes": (Recipe(name="shallow", max_depth=3),), "mixture": None},
-    "sliding": {"recipes": (Recipe(name="sliding", history=8),), "mixture": None},
-}
-
-
-@dataclass(frozen=True)
-class Score:
-    """How a policy did. Mean losses over the windows in which every policy had a champion and a
-    candidate; not a number where there is none.
-
-    Attributes:
-        windows: how many these are.
-        served: what the champion of the time lost.
-        frozen: what the policy's first champion would have lost, had it stayed.
-        newest: what each window's own candidate lost, promoted or not.
-        promoted: promotions in all windows.
-        bill: CPU seconds in all windows: ``cpu``, of these ``training``, and ``avoided``.
-    """
-
-    policy: str
-    windows: int
-    served: float
-    frozen: float
-    newest: float
-    promoted: int
-    bill: Mapping[str, float]
 
 
 def under(workspace: Workspace, policy: str) -> Workspace:
@@ -65,37 +35,18 @@ def under(workspace: Workspace, policy: str) -> Workspace:
 
 def compare(played: Sequence[tuple[str, Workspace, Sequence[Decision]]]) -> list[Score]:
     """A score each, over the windows that all of them can be judged on."""
-    found = [losses(workspace, made) for _, workspace, made in played]
-    shared = sorted(set.intersection(*(set(one) for one in found))) if found else []
-    return [
-        _score(policy, [window[w] for w in shared], made)
-        for (policy, _, made), window in zip(played, found, strict=True)
-    ]
+    lost = {policy: losses(workspace, made) for policy, workspace, made in played}
+    return scores(lost, {policy: made for policy, _, made in played})
 
 
-def _score(
-    policy: str, lost: Sequence[tuple[float, float, float]], made: Sequence[Decision]
-) -> Score:
-    bill = {name: sum(d.bill.get(name, 0.0) for d in made) for name in BILL}
-    return Score(
-        policy,
-        windows=len(lost),
-        served=_mean([one[0] for one in lost]),
-        frozen=_mean([one[1] for one in lost]),
-        newest=_mean([one[2] for one in lost]),
-        promoted=sum(d.outcome == "promoted" for d in made),
-        bill=bill,
-    )
-
-
-def losses(workspace: Workspace, made: Sequence[Decision]) -> dict[int, tuple[float, float, float]]:
-    """Window index to mean loss: of what served, of the first champion, of the candidate."""
+def losses(workspace: Workspace, made: Sequence[Decision]) -> dict[int, Lost]:
+    """Window index to what was lost there; without a champion or a candidate it is left out."""
     from tasks.self_train import read_evidence
 
     versions = [d.champion_after for d in made if d.champion_after is not None]
     if not versions:
         return {}
-    calendar, objective = workspace.calendar, workspace.definition.label.objective
+    calendar = workspace.calendar
     try:
         labelled = read_evidence(workspace, calendar.window(made[-1].window_index)).labelled
     except NoCandidate:
@@ -105,25 +56,22 @@ def losses(workspace: Workspace, made: Sequence[Decision]) -> dict[int, tuple[fl
         for d in made
         if d.lineage is not None and "loss" in d.candidate
     }
-    found = {}
+    found: dict[int, Lost] = {}
     for decision, before in zip(made[1:], made, strict=False):
         window = calendar.window(decision.window_index)
         rows, labels = labelled.between(window.start, window.end)
-        if before.champion_after is None or window.index not in newest or not rows.num_rows:
+        if decision.again or window.index not in newest or not rows.num_rows:
             continue
-        served, frozen = (
-            float(
-                row_losses(
-                    objective,
-                    labels,
-                    predict(workspace.registry.load(workspace.name, version), rows),
-                ).mean()
-            )
-            for version in (before.champion_after, versions[0])
+        if (serves := before.champion_after) is None:
+            continue
+        found[window.index] = Lost(
+            served=_loss(workspace, serves, rows, labels),
+            frozen=_loss(workspace, versions[0], rows, labels),
+            newest=newest[window.index],
         )
-        found[window.index] = (served, frozen, newest[window.index])
     return found
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
+def _loss(workspace: Workspace, version: int, rows: pa.Table, labels: NDArray[np.float64]) -> float:
+    scores = predict(workspace.registry.load(workspace.name, version), rows)
+    return float(row_losses(workspace.definition.label.objective, labels, scores).mean())

@@ -13,7 +13,7 @@ from ratchet.cli.screen import DecisionPrinter
 from ratchet.settings import quiet_logs
 
 if TYPE_CHECKING:
-    from tasks.policies import Score
+    from ratchet.self_train import Score
 
 
 def run_policies(

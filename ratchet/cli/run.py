@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ratchet.cli.screen import DecisionPrinter, json_line, summary
+from ratchet.contracts.recipes import POLICIES
 from ratchet.settings import quiet_logs
 
 if TYPE_CHECKING:
     from ratchet.contracts.lineage import Decision
-
-NAMES = ("declared", "mixture", "full", "shallow", "sliding")  # as tasks.policies has them
 
 
 @click.command()
@@ -61,7 +60,7 @@ def retrain(pipeline: str, window: str | None, as_json: bool) -> None:
     "--policy",
     "policies",
     multiple=True,
-    type=click.Choice(NAMES),
+    type=click.Choice(list(POLICIES)),
     help="Replay under this way to train, and print how it did; give it twice to compare.",
 )
 def backfill(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -296,6 +296,13 @@ class Definition(Part):
                 del found[later]
         content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but without what was derived from the old content (digest, calendar)."""
+        copied = super().model_copy(update=update, deep=deep)
+        for derived in set(copied.__dict__) - set(type(self).model_fields):
+            del copied.__dict__[derived]
+        return copied
 
 
 def check_name(name: str, what: str) -> None:

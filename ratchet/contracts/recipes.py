@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from ratchet.contracts.defence import Part
@@ -63,3 +66,13 @@ class Mixture(Part):
         if len(set(names)) != len(names):
             raise ValueError(f"members: names must differ, found {names}")
         return self
+
+
+# Ways to keep a model fresh: what each changes in the pipeline's file.
+POLICIES: Mapping[str, Mapping[str, Any]] = {
+    "declared": {},
+    "mixture": {"recipes": (), "mixture": Mixture()},
+    "full": {"recipes": (Recipe(name="full"),), "mixture": None},
+    "shallow": {"recipes": (Recipe(name="shallow", max_depth=3),), "mixture": None},
+    "sliding": {"recipes": (Recipe(name="sliding", history=8),), "mixture": None},
+}

@@ -15,6 +15,7 @@ from ratchet.self_train.choose import choose
 from ratchet.self_train.fit import train
 from ratchet.self_train.members import Moment, Plan, moments, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
+from ratchet.self_train.policies import Lost, Score, scores
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
 from ratchet.self_train.training_set import (
     History,
@@ -30,9 +31,11 @@ __all__ = [
     "Cut",
     "History",
     "Labelled",
+    "Lost",
     "Moment",
     "Plan",
     "Query",
+    "Score",
     "Trained",
     "TrainingSet",
     "Weighing",
@@ -47,6 +50,7 @@ __all__ = [
     "overlap",
     "plan",
     "reference",
+    "scores",
     "split",
     "stand_in",
     "train",
