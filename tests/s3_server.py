@@ -152,6 +152,9 @@ class S3Server:
             "-webdav=false",
             "-admin.ui=false",
             "-master.telemetry=false",
+            # A bucket takes a volume of its own. The default, free space by volume size, is 64 here
+            # and less on a full disk: the bucket after that answers "internal error" for ever.
+            "-volume.max=10000",
         ]
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.directory)}
         with (self.directory / "weed.log").open("ab") as log:
