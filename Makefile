@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-gamed bench-engine bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-gamed bench-engine bench-economics bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ bench-recovery: setup  ## kill -9 of each member of the stack in the middle of a
 
 bench-stack: setup  ## the stack's start-up, idle memory, and what it adds to a cycle (5 minutes)
 	$(BIN)/python -m benchmarks.stack
+
+BANK =
+bench-economics: setup  ## retraining only where it pays, at several prices; BANK=FILE adds bank calls (half an hour)
+	$(BIN)/python -m benchmarks.economics $(if $(BANK),--streams flights sea sine recurring hyperplane prior bank --bank $(BANK))
 
 bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (half an hour)
 	$(BIN)/python -m benchmarks.engine

@@ -13,6 +13,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import State, flow
 from prefect.states import Completed
@@ -66,9 +67,8 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
         run_stage(ingest, cycle)
         run_stage(validate, cycle)
         if cycle.may_learn:
-            run_stage(self_train, cycle)
-            run_stage(drift, cycle)
-            run_stage(gate, cycle)
+            for stage in learning_stages(workspace):
+                run_stage(stage, cycle)
             have_the_last_word(cycle)
         run_stage(register, cycle)
         announce(cycle.concluded())
@@ -76,6 +76,13 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
         for blast in answer_alarms(workspace):
             relearn(workspace, blast)
         return cycle.concluded()
+
+
+def learning_stages(workspace: Workspace) -> tuple[Any, ...]:
+    """In order. Where training must be worth it, drift is a reason to train, so it comes first."""
+    if workspace.definition.economics is not None:
+        return drift, self_train, gate
+    return self_train, drift, gate
 
 
 def learn_anyway(workspace: Workspace, decided: Decision) -> Decision | None:

@@ -18,7 +18,7 @@ from ratchet.contracts.columns import ACCEPTED, LABELS, MEMBERS, TRUSTED, WINDOW
 from ratchet.contracts.lineage import canonical_json, digest_of
 from ratchet.contracts.seams import Append
 from ratchet.errors import NoCandidate
-from tasks import show
+from tasks import economics, show
 from tasks.cycle import Cycle, cpu_seconds
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def trained(cycle: Cycle, known: Evidence) -> list[core.Trained]:
     planned = core.moments(
         definition.mixture.members, definition, known.labelled, known.cut, cycle.window.end
     )
+    if definition.economics is not None:
+        planned = economics.due(cycle, known, planned)
     for moment in planned:
         try:
             found.append(_kept(cycle, known, moment))
@@ -54,14 +56,12 @@ def trained(cycle: Cycle, known: Evidence) -> list[core.Trained]:
 def _kept(cycle: Cycle, known: Evidence, moment: core.Moment) -> core.Trained:
     import pyarrow as pa
 
-    tables, key = cycle.workspace.tables, training_key(cycle.workspace, known, moment)
+    if (row := stored(cycle.workspace, known, moment)) is not None:
+        facts = json.loads(row["facts"])
+        _charge(cycle, "avoided", facts["cpu"])
+        return _read(moment, facts, row["model"])
+    key = training_key(cycle.workspace, known, moment)
     window = cycle.workspace.calendar.window_of(moment.as_of - 1).index
-    rows = tables.read(MEMBERS, windows=(window, window + 1))
-    for row in rows.to_pylist() if rows.num_rows else ():
-        if row["training"] == key:
-            facts = json.loads(row["facts"])
-            _charge(cycle, "avoided", facts["cpu"])
-            return _read(moment, facts, row["model"])
     started = cpu_seconds()
     part = train(cycle.workspace.definition, known, moment, as_of=cycle.window.end)
     spent = _charge(cycle, "training", cpu_seconds() - started)
@@ -73,8 +73,18 @@ def _kept(cycle: Cycle, known: Evidence, moment: core.Moment) -> core.Trained:
     }
     row = {WINDOW: window, "training": key, "facts": canonical_json(facts), "model": part.model}
     table = pa.Table.from_pylist([row], schema=members_schema())
-    tables.append(Append(MEMBERS, table, f"member/{key}"))
+    cycle.workspace.tables.append(Append(MEMBERS, table, f"member/{key}"))
     return part
+
+
+def stored(workspace: Workspace, known: Evidence, moment: core.Moment) -> Mapping[str, Any] | None:
+    """The row of the table ``members`` that holds the model of this training, if it is there."""
+    window = workspace.calendar.window_of(moment.as_of - 1).index
+    rows = workspace.tables.read(MEMBERS, windows=(window, window + 1))
+    if not rows.num_rows:
+        return None
+    key = training_key(workspace, known, moment)
+    return next((row for row in rows.to_pylist() if row["training"] == key), None)
 
 
 def _charge(cycle: Cycle, what: str, seconds: float) -> float:

@@ -40,7 +40,7 @@ def compare(played: Sequence[tuple[str, Workspace, Sequence[Decision]]]) -> list
 
 
 def losses(workspace: Workspace, made: Sequence[Decision]) -> dict[int, Lost]:
-    """Window index to what was lost there; without a champion or a candidate it is left out."""
+    """Window index to what was lost there; without a champion or mature labels it is left out."""
     from tasks.self_train import read_evidence
 
     versions = [d.champion_after for d in made if d.champion_after is not None]
@@ -59,15 +59,17 @@ def losses(workspace: Workspace, made: Sequence[Decision]) -> dict[int, Lost]:
     found: dict[int, Lost] = {}
     for decision, before in zip(made[1:], made, strict=False):
         window = calendar.window(decision.window_index)
+        if decision.again or window.end > made[-1].as_of - workspace.definition.label_delay:
+            continue
         rows, labels = labelled.between(window.start, window.end)
-        if decision.again or window.index not in newest or not rows.num_rows:
+        if not rows.num_rows:
             continue
         if (serves := before.champion_after) is None:
             continue
         found[window.index] = Lost(
             served=_loss(workspace, serves, rows, labels),
             frozen=_loss(workspace, versions[0], rows, labels),
-            newest=newest[window.index],
+            newest=newest.get(window.index),
         )
     return found
 

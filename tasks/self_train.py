@@ -34,7 +34,7 @@ from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.revocation import revoked_now, where_columns, with_cells, without_revoked
 from ratchet.contracts.score import member_margins, mix, predict, scores_of
 from ratchet.errors import NoCandidate
-from tasks import members, show
+from tasks import economics, members, show
 from tasks.cycle import Cycle, cpu_seconds
 from tasks.sealed import seal_of
 
@@ -77,6 +77,9 @@ def self_train(cycle: Cycle) -> None:
     """Train a candidate; without enough evidence say why and leave it at that."""
     try:
         known = read_evidence(cycle.workspace, cycle.window)
+        if cycle.workspace.definition.economics is not None:
+            hold_out(cycle, known)
+            economics.measure_champion(cycle)
         made = _mixture if cycle.workspace.definition.mixture else _recipes
         scores = made(cycle, known)
     except NoCandidate as reason:
@@ -95,6 +98,8 @@ def self_train(cycle: Cycle) -> None:
 def _recipes(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     """A candidate a recipe, and its scores on the holdout."""
     definition = cycle.workspace.definition
+    if definition.economics is not None:
+        economics.ask(cycle, known)
     started = cpu_seconds()
     history = core.encode_history(definition, known.labelled, known.cut.train_before)
     for recipe in definition.recipes:
@@ -254,6 +259,8 @@ def query(cycle: Cycle, known: Evidence) -> core.Query:
 
 def hold_out(cycle: Cycle, known: Evidence) -> None:
     """Set aside the rows that candidate and champion are judged on."""
+    if cycle.cut is not None:
+        return
     cut, labelled = known.cut, known.labelled
     cycle.cut = cut
     cycle.holdout, cycle.holdout_labels = labelled.between(cut.holdout_from, cut.holdout_before)

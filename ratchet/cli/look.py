@@ -69,7 +69,22 @@ def _status(name: str) -> dict[str, Any]:
             for name in ("cpu", "training", "avoided")
         },
         **_sealed(workspace, made),
+        **_economics(workspace, made),
     }
+
+
+def _economics(workspace: Workspace, made: list[Decision]) -> dict[str, Any]:
+    """What trainings were expected to save, cost and would have cost, where prices are declared."""
+    from ratchet.self_train import account, units_of
+
+    if workspace.definition.economics is None:
+        return {}
+    found = account(units_of(made))
+    # A cycle of before the prices were declared trained too, but nobody counted its work.
+    counted = [d for d in made if units_of([d])]
+    seconds = sum(d.bill.get("training", 0.0) for d in counted)
+    found["cells_per_second"] = round(found.pop("cells") / seconds) if seconds else 0
+    return {"economics": {k: float(f"{v:.6g}") for k, v in found.items()}}
 
 
 def _sealed(workspace: Workspace, made: list[Decision]) -> dict[str, Any]:
@@ -107,6 +122,12 @@ def _show_status(one: dict[str, Any]) -> None:
         console.print(
             f"  sealed      {sealed['readings']} reading{many} of {sealed['rows']:,} rows, "
             f"{sealed['failed']} failed; {sealed['left']:.4f} of alpha {sealed['alpha']:g} left"
+        )
+    if found := one.get("economics"):
+        console.print(
+            f"  economics   {found['trained']:.0f} trainings for {found['spent']:.4g}, expected to "
+            f"save {found['saving']:.4g}; {found['put_off']:.0f} put off, {found['avoided']:.4g} "
+            f"avoided (a CPU second went through {found['cells_per_second']:,.0f} cells)"
         )
     console.print(f"  bill        {_bill(one)}")
 

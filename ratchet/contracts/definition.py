@@ -29,6 +29,7 @@ from pydantic import (
 
 from ratchet.contracts.clock import Calendar, Clock, ClockKind
 from ratchet.contracts.defence import Part, Record, Share, Shield, TrueObjective, Trusted
+from ratchet.contracts.economics import Economics
 from ratchet.contracts.notice import Notify
 from ratchet.contracts.recipes import NAME, Mixture, Recipe
 from ratchet.contracts.sealed import Sealed
@@ -176,6 +177,7 @@ class Definition(Part):
     train: Train = Train()
     recipes: tuple[Recipe, ...] = Field(default=(), max_length=32)
     mixture: Mixture | None = None
+    economics: Economics | None = None
     drift: Drift = Drift()
     gate: Gate = Gate()
     watch: Watch = Watch()
@@ -291,7 +293,7 @@ class Definition(Part):
         not have is left out where it is not declared, so that its digests stay what they were.
         """
         found = self.model_dump(mode="json", by_alias=True, exclude={"notify"})
-        for later in ("sealed", "mixture", "true_objective"):
+        for later in ("sealed", "mixture", "true_objective", "economics"):
             if found[later] is None:
                 del found[later]
         content = json.dumps(found, sort_keys=True)

@@ -71,6 +71,7 @@ class Mixture(Part):
 # Ways to keep a model fresh: what each changes in the pipeline's file.
 POLICIES: Mapping[str, Mapping[str, Any]] = {
     "declared": {},
+    "always": {"economics": None},
     "mixture": {"recipes": (), "mixture": Mixture()},
     "full": {"recipes": (Recipe(name="full"),), "mixture": None},
     "shallow": {"recipes": (Recipe(name="shallow", max_depth=3),), "mixture": None},

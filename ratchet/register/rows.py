@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ratchet.contracts.bundle import MODEL, Bundle
 from ratchet.contracts.columns import WINDOW, decisions_schema, incidents_schema
+from ratchet.contracts.economics import CHECK as ECONOMICS
 from ratchet.contracts.evidence import Evidence
 from ratchet.contracts.lineage import Decision, Lineage, canonical_json, digest_of
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG
@@ -180,6 +181,12 @@ def run_metrics(decision: Decision) -> dict[str, float]:
             e.check.replace(".", "/", 1): e.measured
             for e in decision.evidence
             if e.check.startswith("gate.")
+        },
+        **{
+            name: value
+            for e in decision.evidence
+            if e.check == ECONOMICS
+            for name, value in (("economics/saving", e.measured), ("economics/cost", e.threshold))
         },
     }
     return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}

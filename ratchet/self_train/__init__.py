@@ -12,8 +12,24 @@ unlabelled row is never a negative, and history is encoded once for all recipes.
 
 from ratchet.self_train.bundled import MIXTURE, Query, Trained, bundle_of, mixture_of
 from ratchet.self_train.choose import choose
+from ratchet.self_train.economics import (
+    Choice,
+    Curve,
+    Look,
+    Offer,
+    account,
+    cells,
+    fell,
+    invest,
+    last_training,
+    looks,
+    member_looks,
+    short,
+    staleness,
+    units_of,
+)
 from ratchet.self_train.fit import train
-from ratchet.self_train.members import Moment, Plan, moments, plan
+from ratchet.self_train.members import Moment, Plan, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
@@ -28,32 +44,47 @@ from ratchet.self_train.training_set import (
 
 __all__ = [
     "MIXTURE",
+    "Choice",
+    "Curve",
     "Cut",
     "History",
     "Labelled",
+    "Look",
     "Lost",
     "Moment",
+    "Offer",
     "Plan",
     "Query",
     "Score",
     "Trained",
     "TrainingSet",
     "Weighing",
+    "account",
     "best_constant",
     "bundle_of",
+    "cells",
     "choose",
     "encode_history",
+    "fell",
+    "invest",
     "join_labels",
+    "last_training",
+    "looks",
+    "member_looks",
     "mixture_of",
     "moments",
     "nats",
+    "now",
     "overlap",
     "plan",
     "reference",
     "scores",
+    "short",
     "split",
+    "staleness",
     "stand_in",
     "train",
     "training_set",
+    "units_of",
     "weigh",
 ]

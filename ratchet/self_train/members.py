@@ -84,10 +84,15 @@ def moments(
             f"no labelled row before {calendar.clock.show(cut.train_before)}: all are held out for "
             "the gate; the next windows bring more"
         )
-    found = []
-    for member in members:
-        ago = (known - trained_at(member, known)) * length
-        before = cut.train_before - ago
-        since = None if member.history is None else before - member.history * length
-        found.append(Moment(member, as_of - ago, since, before))
-    return found
+    return [
+        now(member, definition, cut, as_of, ago=known - trained_at(member, known))
+        for member in members
+    ]
+
+
+def now(member: Member, definition: Definition, cut: Cut, as_of: int, ago: int = 0) -> Moment:
+    """A training as of this cycle, or ``ago`` windows before; arguments as of :func:`moments`."""
+    length = definition.calendar.length
+    before = cut.train_before - ago * length
+    since = None if member.history is None else before - member.history * length
+    return Moment(member, as_of - ago * length, since, before)

@@ -22,11 +22,12 @@ BILL = ("cpu", "training", "avoided")
 
 class Lost(NamedTuple):
     """Mean losses on the rows of one window: of the champion that served when it began, of the
-    first champion, and of the candidate that it was held out from, promoted or not."""
+    first champion, and of the candidate that it was held out from, promoted or not; None where
+    none was trained."""
 
     served: float
     frozen: float
-    newest: float
+    newest: float | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Score:
 
     Attributes:
         windows: how many these are.
-        served, frozen, newest: as :class:`Lost`.
+        served, frozen, newest: as :class:`Lost`; the newest over those of them in which every
+            policy trained a candidate.
         promoted: promotions in all windows.
         bill: CPU seconds in all windows: ``cpu``, of these ``training``, and ``avoided``.
     """
@@ -60,13 +62,14 @@ def scores(
         made: policy to its decisions.
     """
     shared = sorted(set.intersection(*(set(windows) for windows in lost.values())))
+    trained = [w for w in shared if all(windows[w].newest is not None for windows in lost.values())]
     return [
         Score(
             policy,
             windows=len(shared),
             served=_mean([windows[w].served for w in shared]),
             frozen=_mean([windows[w].frozen for w in shared]),
-            newest=_mean([windows[w].newest for w in shared]),
+            newest=_mean([n for w in trained if (n := windows[w].newest) is not None]),
             promoted=sum(d.outcome == "promoted" for d in made[policy]),
             bill={name: sum(d.bill.get(name, 0.0) for d in made[policy]) for name in BILL},
         )

@@ -16,7 +16,7 @@ from ratchet.contracts.recipes import POLICIES
 from ratchet.contracts.score import predict
 from tasks import decisions, windows
 from tasks.policies import compare, losses, under
-from tests.streams import project, quick, window_rows
+from tests.streams import PIPELINE, project, quick, window_rows
 
 
 def played(home: Path, policy: str):
@@ -80,7 +80,7 @@ def test_a_policy_takes_no_other_way_to_run(tmp_path: Path) -> None:
 
 
 def test_a_policy_has_a_definition_digest_of_its_own(tmp_path: Path) -> None:
-    space = project(tmp_path)
+    space = project(tmp_path, 0, PIPELINE + "\n[economics]\nloss_worth = 1\ncpu_hour = 1\n")
     digests = {space.definition.digest: "declared"}  # kept by the definition from now on
     for policy in POLICIES:
         digests[under(space, policy).definition.digest] = policy
