@@ -16,6 +16,7 @@ from ratchet import drift as core
 from ratchet.contracts.score import predict
 from tasks import show
 from tasks.cycle import Cycle
+from tasks.expected import expected
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +37,8 @@ def drift(cycle: Cycle) -> None:
     found = core.measure(reference, batch, gains, definition, scores)
     cycle.drift = found.as_json()
     show.log(f"{found.verdict}: {found.evidence.arithmetic}")
+    if definition.watch.label_free and cycle.champion is not None:
+        _without_labels(cycle, cycle.champion.version)
     if reference is None or not batch.num_rows:
         return
     if cycle.workspace.replay is None:
@@ -49,6 +52,15 @@ def drift(cycle: Cycle) -> None:
         except Exception as error:
             cycle.drift["report_error"] = repr(error)[:500]
             show.log(f"the drift report could not be drawn: {error!r}")
+
+
+def _without_labels(cycle: Cycle, version: int) -> None:
+    """What is expected of the rows without labels: kept with the drift, and evidence that at most
+    warns; that nothing could be estimated must not stop a cycle."""
+    found = expected(cycle.workspace, cycle.history, version, cycle.window.index)
+    cycle.drift["expected"] = found.as_json()
+    if found.verdict.lets_through:
+        cycle.data_evidence.append(found)
 
 
 def reference_of(parquet: bytes) -> pa.Table:

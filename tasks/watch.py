@@ -25,6 +25,7 @@ from ratchet.contracts.seams import Append
 from ratchet.errors import LeaseHeld, ModelError, NotFound
 from tasks import decisions, windows
 from tasks.cycle import Cycle
+from tasks.expected import expected
 from tasks.labelled import labelled
 from tasks.recover import recover
 from tasks.rollback import prove, put_back
@@ -52,6 +53,8 @@ def watch(workspace: Workspace) -> list[Evidence]:
     if serves is not None:
         found += [_loads(workspace, role, version) for role, version in _roles(made, serves)]
         found.append(_skill(workspace, made, serves))
+        if workspace.definition.watch.label_free:
+            found.append(expected(workspace, made, serves, made[-1].window_index))
     found += [_backlog(workspace), _labels(workspace)]
     for evidence in found:
         if evidence.verdict in (Verdict.BLOCK, Verdict.ERROR):

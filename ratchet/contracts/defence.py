@@ -1,4 +1,5 @@
-"""What a pipeline declares of its defence: the trusted control, the source of record, the shield.
+"""What a pipeline declares of its defence: the trusted control, the source of record, the shield,
+the watch.
 
 >>> Shield().alpha
 0.001
@@ -72,3 +73,11 @@ class Shield(Part):
     max_mismatch: float = Field(default=0.005, gt=0, lt=0.5)  # rows that honest paths differ in
     max_source_share: Share = 1.0  # of a batch that may come from one source
     displacement: Share = 0.02  # of the best champion's trusted loss: how much may ever be lost
+
+
+class Watch(Part):
+    """How the serving model is watched between cycles."""
+
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)  # a champion that is no worse is ever accused
+    rollback: bool = False  # put the champion before back when this one is shown to be worse
+    label_free: bool = False  # estimate the loss on rows whose labels have not come; warns at most

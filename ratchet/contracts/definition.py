@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from ratchet.contracts.clock import Calendar, Clock, ClockKind
-from ratchet.contracts.defence import Part, Record, Share, Shield, TrueObjective, Trusted
+from ratchet.contracts.defence import Part, Record, Share, Shield, TrueObjective, Trusted, Watch
 from ratchet.contracts.economics import Economics
 from ratchet.contracts.notice import Notify
 from ratchet.contracts.recipes import NAME, Mixture, Recipe
@@ -156,13 +156,6 @@ class Gate(Part):
     calibration_margin: float = Field(default=0.02, ge=0)
     approval: bool = False  # a person has the last word on each promotion
     approval_hours: float = Field(default=24, gt=0, le=24 * 30)  # how long a run waits for them
-
-
-class Watch(Part):
-    """How the serving model is watched between cycles."""
-
-    alpha: float = Field(default=0.01, gt=0, lt=0.5)  # a champion that is no worse is ever accused
-    rollback: bool = False  # put the champion before back when this one is shown to be worse
 
 
 class Definition(Part):
@@ -296,6 +289,8 @@ class Definition(Part):
         for later in ("sealed", "mixture", "true_objective", "economics"):
             if found[later] is None:
                 del found[later]
+        if not found["watch"]["label_free"]:
+            del found["watch"]["label_free"]
         content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 

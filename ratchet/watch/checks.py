@@ -1,4 +1,4 @@
-"""watch: is the live model still as good as we believed?
+"""What the watch measures: who serves, does it load, do labels come, is it still better?
 
 >>> still_better(now, before, events, windows=3, blocks=14, alpha=0.01).verdict  # doctest: +SKIP
 <Verdict.PASS: 'PASS'>
