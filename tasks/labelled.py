@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ratchet import validate as rules
@@ -119,7 +120,18 @@ def labelled(
     start, end = _bounds(cycle, span)
     mature = events < window.end - definition.label_delay
     keep = (events >= start) & (events < end) & (np.isfinite(labels) | mature)
-    return rows.filter(pa.array(keep)).combine_chunks(), labels[keep]
+    return _only(rows, keep), labels[keep]
+
+
+def _only(rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:
+    """The rows of a mask; those of one stretch, as most are, without a copy of each value."""
+    import numpy as np
+    import pyarrow as pa
+
+    places = np.flatnonzero(keep)
+    if len(places) and places[-1] - places[0] + 1 == len(places):
+        return rows.slice(places[0], len(places)).combine_chunks()
+    return rows.filter(pa.array(keep)).combine_chunks()
 
 
 def by_window(cycle: Cycle, sample: rules.Sample, span: tuple[int, int]) -> list[rules.Sample]:
@@ -131,12 +143,15 @@ def by_window(cycle: Cycle, sample: rules.Sample, span: tuple[int, int]) -> list
     at = np.zeros(0, dtype=np.int64)
     if sample.rows.num_rows:
         at = (sample.rows[EVENT].to_numpy() - calendar.origin) // calendar.length
-    found = []
-    for index in range(span[0], span[1] + 1):
-        mine = at == index
-        rows = sample.rows.filter(pa.array(mine)).combine_chunks()
-        found.append(rules.Sample(rows, sample.labels[mine]))
-    return found
+    rows, labels = sample.rows, sample.labels
+    if (np.diff(at) < 0).any():  # they lie in order but for late ones
+        order = np.argsort(at, kind="stable")
+        rows, labels, at = rows.take(pa.array(order)), labels[order], at[order]
+    ends = np.searchsorted(at, np.arange(span[0], span[1] + 2))
+    return [
+        rules.Sample(rows.slice(start, end - start).combine_chunks(), labels[start:end])
+        for start, end in pairwise(ends.tolist())
+    ]
 
 
 def trusted_rows(cycle: Cycle, window: Window, span: tuple[int, int]) -> pa.Table:

@@ -10,7 +10,7 @@ thinned to one common share first, so that the split is as random across windows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from ratchet.validate.sample import Comparison, Sample
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ratchet.contracts.definition import Definition
@@ -109,12 +108,10 @@ def together(
     parts: Sequence[tuple[Sample, Sample]],
     definition: Definition,
     keyed: bool,
-    score: Callable[[pa.Table], NDArray[np.float64]] | None = None,
 ) -> tuple[Pool, NDArray[np.int64]]:
     """One pool of all windows, coded alike, and the window of each of its rows.
 
     The scan gets no champion's scores: a champion that learned the backdoor would vouch for it.
-    Who asks about a model gives its ``score``.
     """
     import numpy as np
     import pyarrow as pa
@@ -128,7 +125,7 @@ def together(
         pa.concat_tables([c.rows.select(names) for _, c in parts]).combine_chunks(),
         np.concatenate([c.labels for _, c in parts]),
     )
-    pool = pooled(batch, control, definition, keyed=keyed, score=score)
+    pool = pooled(batch, control, definition, keyed=keyed)
     drawn = np.cumsum([0, *(c.rows.num_rows for _, c in parts)])
     taken = np.cumsum([0, *(b.rows.num_rows for b, _ in parts)])
     starts = np.where(pool.control[:, None], drawn, taken)

@@ -12,7 +12,6 @@ was drawn (Fisher 1935; Neyman 1934). Every test here asks only whether the spli
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +87,22 @@ class Pool:
             return f"{name} = {known[int(low)]}"
         return f"{name} = {low:g}" if low == high else f"{name} = {low:g} to {high:g}"
 
+    def table(self, rows: Ints) -> pa.Table:
+        """The features of these rows (their places) as a table, as a model takes them."""
+        import numpy as np
+        import pyarrow as pa
+
+        columns = {}
+        for i, name in enumerate(self.names):
+            held = self.values[rows, i]
+            missing = np.isnan(held)
+            if self.kinds[i] == "category":
+                codes = pa.array(np.where(missing, 0, held).astype(np.int32), mask=missing)
+                columns[name] = pa.array(self.categories[i], pa.string()).take(codes)
+            else:
+                columns[name] = pa.array(held, mask=missing)
+        return pa.table(columns)
+
     def only(self, kept: NDArray[np.bool_]) -> Pool:
         """The pool of some of its rows; ``kept`` has shape (rows,)."""
         return replace(
@@ -110,15 +125,13 @@ def pooled(
     *,
     keyed: bool,
     history: pa.Table | None = None,
-    score: Callable[[pa.Table], Floats] | None = None,
 ) -> Pool:
     """Pool the control with the labelled rows of the batch that the control does not hold.
 
     Rows without a label are left out on both sides. A control that carries the stream's keys
     (``keyed``) keeps only rows whose label the batch knows too, so that labels that are missing for
     a reason shift both sides alike (their absence is a test of its own). ``history`` holds earlier
-    rows, against which density is measured. ``score`` scores the rows of the pool, where the
-    samples have no scores.
+    rows, against which density is measured.
     """
     import numpy as np
     import pyarrow as pa
@@ -136,8 +149,6 @@ def pooled(
     scores = None
     if batch.scores is not None and control.scores is not None:
         scores = np.concatenate([control.scores[theirs], batch.scores[ours]])
-    elif score is not None:
-        scores = score(table.slice(0, len(labels)))
     objective = definition.label.objective
     residual, variance = expectation(objective, labels, scores)
     return Pool(

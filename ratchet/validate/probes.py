@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     Score = Callable[[pa.Table], Floats]
 
 PROBED = 16  # windows that are looked at together: a trigger may come a few rows at a time
-CARRIERS = 64  # clean rows that carry each of them
+SCORED = 32_768  # rows whose scores say which pairs are looked at; a random draw of more than these
+CARRIERS = 32  # clean rows that carry each of them
 CHECK = "gate.probes"
 
 
@@ -73,19 +74,22 @@ def probe(
     if not both:
         text = f"not probed for backdoors: no window has {least} trusted rows beside accepted ones"
         return Evidence(CHECK, Verdict.WARN, text)
-    pool, part = together(both, definition, definition.trusted.keyed, score)
+    pool, part = together(both, definition, definition.trusted.keyed)
     pool = pool.only(thin(pool, part, seed))
+    drawn = np.arange(pool.rows)
+    if pool.rows > SCORED:
+        drawn = np.sort(np.random.default_rng(seed).choice(pool.rows, SCORED, replace=False))
+    link = _link(score(pool.table(drawn)), definition)
+    cells = rare_cells(pool, drawn, link, _fewest(pool, definition))
     carriers = _carriers([c.rows for _, c in both], definition)
-    cells = rare_cells(pool, _link(pool.scores, definition), _fewest(pool, definition))
     swings = _swings(cells, carriers, score, definition)
     return _judge(pool, cells, swings, len(both), definition)
 
 
-def _link(scores: Floats | None, definition: Definition) -> Floats:
+def _link(scores: Floats, definition: Definition) -> Floats:
     """Log-odds, one column a class (binary: of the positive one); a target as it is."""
     import numpy as np
 
-    assert scores is not None  # noqa: S101  the caller scored every row
     table = np.asarray(scores, dtype=np.float64).reshape(len(scores), -1)
     if definition.label.objective == "regression":
         return table

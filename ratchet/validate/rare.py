@@ -1,11 +1,11 @@
 """The rare values, and pairs of values, of a pool whose rows a model scores unlike the others.
 
->>> cells = rare_cells(pool, link, fewest=8)                                    # doctest: +SKIP
+>>> cells = rare_cells(pool, scored, link, fewest=8)                            # doctest: +SKIP
 >>> cells[0].values                                                             # doctest: +SKIP
 {'carrier': 'YV'}
 
-Every value and every pair is counted once, over all rows; rows and exact values are looked up for
-those alone that are chosen.
+Every value and every pair is counted once, over the rows that were scored; rows and exact values
+are looked up, in all rows, for those alone that are chosen.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     _Exact = tuple[Ints, Floats]
     _Ranked = tuple[float, tuple[int, ...], int]
 
-VALUES, PAIRS = 1000, 300  # that are chosen at most
+VALUES, PAIRS = 1000, 150  # that are chosen at most
 RARE = 0.02  # of the rows: what more of them hold is no trigger
+LUCK = 0.5  # of the rows that a cell ought to have among those scored: fewer are bad luck
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,34 +45,38 @@ class Cell:
     values: dict[str, Any]
 
 
-def rare_cells(pool: Pool, link: Floats, fewest: int) -> list[Cell]:
+def rare_cells(pool: Pool, scored: Ints, link: Floats, fewest: int) -> list[Cell]:
     """Rare values, those first whose scores lie furthest from the mean, and the rare pairs whose
     scores the two values alone explain least.
 
     Args:
         pool: the rows that are looked at.
-        link: what the model says of them, shape (rows, columns).
+        scored: places of the rows that a model scored.
+        link: what it says of them, shape (scored rows, columns).
         fewest: rows of a cell that is looked at.
     """
     apart = link - link.mean(axis=0)
     columns, kinds = pool.values.T[:MOST_FEATURES], pool.kinds[:MOST_FEATURES]
     exact = [ranks(column) for column in columns]
     coded = [codes(*given) for given in zip(columns, kinds, exact, strict=True)]
+    drawn = coded if len(scored) == pool.rows else [(code[scored], size) for code, size in coded]
     each = 2 * PAIRS // max(len(coded) * (len(coded) - 1) // 2, 1) + 1  # no two take all places
+    least = fewest if drawn is coded else LUCK * fewest * len(scored) / pool.rows
     alone: list[Floats] = []
     values: list[_Ranked] = []
     pairs: list[_Ranked] = []
-    for i, (code, size) in enumerate(coded):
-        rare, means = _means(code, size, apart, fewest)
+    for i, (code, size) in enumerate(drawn):
+        rare, means = _means(code, size, apart, least)
         values += _striking((i,), rare, means[rare], VALUES)
         alone.append(means)
-    for i, j in combinations(range(len(coded)), 2):
-        more = coded[j][1]
-        if coded[i][1] * more <= LARGEST_TABLE:
-            rare, means = _means(*_crossed(coded, (i, j)), apart, fewest)
+    for i, j in combinations(range(len(drawn)), 2):
+        more = drawn[j][1]
+        if drawn[i][1] * more <= LARGEST_TABLE:
+            rare, means = _means(*_crossed(drawn, (i, j)), apart, least)
             left = means[rare] - alone[i][rare // more] - alone[j][rare % more]
             pairs += _striking((i, j), rare, left, each)
-    return _cells(pool, coded, exact, [*sorted(values)[:VALUES], *sorted(pairs)[:PAIRS]])
+    found = _cells(pool, coded, exact, [*sorted(values)[:VALUES], *sorted(pairs)[:PAIRS]])
+    return [cell for cell in found if fewest <= len(cell.rows) <= RARE * pool.rows]
 
 
 def _crossed(coded: Sequence[_Coded], columns: tuple[int, ...]) -> _Coded:
@@ -82,14 +87,14 @@ def _crossed(coded: Sequence[_Coded], columns: tuple[int, ...]) -> _Coded:
     return cell, size
 
 
-def _means(cell: Ints, size: int, values: Floats, fewest: int) -> tuple[Ints, Floats]:
+def _means(cell: Ints, size: int, values: Floats, least: float) -> tuple[Ints, Floats]:
     """The cells that are rare, but not too rare, and every cell's mean of each column of
     ``values``, shape (size, columns)."""
     import numpy as np
 
     rows = np.bincount(cell, minlength=size)
     sums = [np.bincount(cell, column, minlength=size) for column in values.T]
-    rare = np.flatnonzero((rows >= fewest) & (rows <= RARE * len(cell)))
+    rare = np.flatnonzero((rows >= least) & (rows <= RARE * len(cell)))
     return rare, np.asarray((np.stack(sums) / np.maximum(rows, 1)).T)
 
 
