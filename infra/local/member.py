@@ -33,6 +33,7 @@ class Member:
         prepare: called before each start; raises what a person has to mend.
         user: user and group id to run as; None for the supervisor's own.
         stop: the signal that asks it to end.
+        inner: ports of its own parts, besides that of its address.
     """
 
     name: str
@@ -43,6 +44,13 @@ class Member:
     prepare: Callable[[], None] | None = None
     user: tuple[int, int] | None = None
     stop: signal.Signals = signal.SIGTERM
+    inner: tuple[int, ...] = ()
+
+    @property
+    def every_port(self) -> tuple[int, ...]:
+        """The port of its address, where it has one, and the inner ones."""
+        port = self.address.removeprefix("http://").split("/")[0].rpartition(":")[2]
+        return (int(port), *self.inner)
 
 
 @dataclass(eq=False)

@@ -71,6 +71,7 @@ def member(home: Path, port: int, inner: int, secrets: Secrets) -> Member:
         ready=lambda: _provide(port, ports["filer.port"], secrets),
         address=endpoint(port),
         prepare=lambda: _prepare(home, keys, secrets),
+        inner=tuple(ports.values()),
     )
 
 

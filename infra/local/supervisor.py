@@ -20,6 +20,7 @@ from infra.local.member import Member, Running
 from infra.local.secrets import StackError
 
 PATIENCE_SECONDS = 120.0  # for one member to become ready
+FREE_SECONDS = 15.0  # for a port that the members of a killed supervisor still hold while they end
 LONGEST_WAIT = 30.0  # seconds between two restarts of a member that keeps on dying
 TICK = 0.3
 
@@ -133,21 +134,19 @@ class Supervisor:
             self._write("up")
 
     def _check_ports(self) -> None:
-        taken = []
-        for each in self.every:
-            place = each.member.address.removeprefix("http://").split("/")[0]
-            port = int(place.rpartition(":")[2])
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    taken.append(f"{port} for {each.member.name}")
-        if taken:
-            raise StackError(
-                f"port {', '.join(taken)}: another program listens there; stop it, or choose "
-                "another with RATCHET_STACK_<NAME>_PORT"
-            )
+        deadline = time.monotonic() + FREE_SECONDS
+        while taken := [
+            f"{port} for {each.member.name}"
+            for each in self.every
+            for port in each.member.every_port
+            if not _is_free(port)
+        ]:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"port {', '.join(taken)}: another program listens there; stop it, or choose "
+                    "another with RATCHET_STACK_<NAME>_PORT"
+                )
+            time.sleep(TICK)
 
     def _write(self, state: str, trouble: str = "") -> None:
         members = [
@@ -168,6 +167,16 @@ class Supervisor:
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _state(each: Running) -> str:

@@ -145,8 +145,8 @@ class Stack:
 def _free_span(count: int) -> int:
     """The first of ``count`` free ports in a row."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    start = 20000 + 6000 * (worker % 2)  # two workers at once must not find the same ones
-    for first in range(start + os.getpid() % 1000, start + 6000 - count, count):
+    start = 20000 + 4000 * (worker % 3)  # workers at once must not find the same ones
+    for first in range(start + os.getpid() % 1000, start + 4000 - count, count):
         sockets = [socket.socket() for _ in range(count)]
         try:
             for i, each in enumerate(sockets):
@@ -272,6 +272,19 @@ def test_27_every_member_may_be_killed_and_the_next_windows_are_decided_once(sta
     assert set(Counter(d.cycle_key for d in made).values()) == {1}
     champion = stack.mlflow("registered-models/alias", name="tiny", alias="champion")
     assert champion["model_version"]["version"] == str(made[-1].champion_after)
+
+
+def test_27_the_supervisor_may_be_killed_and_up_starts_everything_again(stack: Stack) -> None:
+    decided = len(stack.decided())
+    before = {name: m["pid"] for name, m in stack.members().items()}
+    supervisor = json.loads((stack.project / "stack" / "status.json").read_text())["supervisor"]
+    os.kill(supervisor, signal.SIGKILL)
+    stack.up()  # at once, while what was left is still ending
+    assert not any(Path(f"/proc/{pid}").exists() for pid in before.values())
+    assert set(before) == set(stack.members())
+    stack.land(decided + 1)
+    made = wait(lambda: (found := stack.decided()) and len(found) > decided and found, 300)
+    assert set(Counter(d.cycle_key for d in made).values()) == {1}
 
 
 def test_a_backfill_cancelled_in_the_middle_is_resumed_and_touches_no_champion(

@@ -234,12 +234,16 @@ def test_a_member_that_ends_at_once_is_named_with_what_it_said(tmp_path, monkeyp
     assert run.status()["state"] == "failed"
 
 
-def test_a_taken_port_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_taken_port_is_named(tmp_path, monkeypatch, inner):
+    monkeypatch.setattr("infra.local.supervisor.FREE_SECONDS", 0.5)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with InThread(tmp_path, [[sleeper("s3", port)]], monkeypatch) as run:
+        own = free_ports(1)[0] if inner else port
+        member = replace(sleeper("s3", own), inner=(port,) if inner else ())
+        with InThread(tmp_path, [[member]], monkeypatch) as run:
             run.thread.join(20)
     assert f"port {port} for s3: another program listens there" in str(run.error)
 
