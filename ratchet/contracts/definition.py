@@ -13,149 +13,52 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
-from ratchet.contracts.clock import Calendar, Clock, ClockKind
-from ratchet.contracts.defence import Part, Record, Share, Shield, TrueObjective, Trusted, Watch
+from ratchet.contracts.clock import Calendar, Clock
+from ratchet.contracts.defence import Part, Record, Shield, TrueObjective, Trusted, Watch
 from ratchet.contracts.economics import Economics
 from ratchet.contracts.notice import Notify
 from ratchet.contracts.recipes import NAME, Mixture, Recipe
 from ratchet.contracts.sealed import Sealed
+from ratchet.contracts.sections import (
+    Drift,
+    FeatureKind,
+    Gate,
+    Label,
+    Source,
+    Time,
+    Train,
+    Validate,
+)
+from ratchet.contracts.wrong_keys import explain
 from ratchet.errors import DefinitionError
 
-FeatureKind = Literal["number", "category"]
-Objective = Literal["binary", "multiclass", "regression"]
-
-
-class Source(Part):
-    """Where the data land. ``landing`` is a directory or ``s3://bucket/prefix``."""
-
-    landing: str = Field(min_length=1)
-    features: str = "**"  # glob of object keys below the landing zone
-    labels: str | None = None  # left out: the label travels with the features
-    key: tuple[str, ...] = ()  # left out: object key and row number
-    known: Literal["declared", "arrival"] = "declared"
-    ignore: tuple[str, ...] = ()  # undeclared columns that objects may carry; "*" allows all
-    max_object_mib: int = Field(default=1024, ge=1, le=65_536)
-    max_decoded_mib: int = Field(default=4096, ge=1, le=262_144)
-    max_cell_chars: int = Field(default=10_000, ge=1, le=1_000_000)
-
-
-class Time(Part):
-    """The event-time column and how it is cut into windows."""
-
-    column: str = Field(min_length=1)
-    kind: ClockKind = "timestamp"
-    zone: str | None = None  # IANA name; needed when the column holds naive times
-    window: str | int = "7d"
-    origin: str | int = "1970-01-05"  # a Monday
-
-    @field_validator("origin", mode="before")
-    @classmethod
-    def _date_as_text(cls, value: object) -> object:
-        return value.isoformat() if isinstance(value, date) else value
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        from zoneinfo import available_timezones
-
-        if value is not None and value not in available_timezones():
-            raise ValueError(f"{value!r} is not an IANA time zone such as America/New_York")
-        return value
-
-
-class Label(Part):
-    """What is predicted, and when it can be known.
-
-    ``classes`` lists the raw values in order: index 1 is the positive class of a binary label.
-    ``delay`` is how long after the event a label is mature. ``known_column`` names the column that
-    says when each label became known; left out, it is the event time plus the delay.
-    """
-
-    column: str = Field(min_length=1)
-    objective: Objective = "binary"
-    classes: tuple[str | int | bool, ...] = ()
-    delay: str | int = 0
-    known_column: str | None = None
-    min_labelled_share: Share = 0.5
-
-    @model_validator(mode="after")
-    def _classes_fit(self) -> Label:
-        wanted = {"binary": "exactly 2", "multiclass": "3 to 1000", "regression": "no"}
-        n = len(self.classes)
-        fits = {"binary": n == 2, "multiclass": 3 <= n <= 1000, "regression": n == 0}
-        if not fits[self.objective]:
-            raise ValueError(
-                f"classes: {self.objective} takes {wanted[self.objective]} classes, found {n}"
-            )
-        if len({str(c) for c in self.classes}) != n:
-            raise ValueError(f"classes must differ from one another, found {list(self.classes)}")
-        return self
-
-
-class Validate(Part):
-    """Which rows may be learned from."""
-
-    suite: str = Field(min_length=1)
-    max_quarantined_share: Share = 0.05  # more failing rows than this block the whole batch
-    max_unseen_share: Share = 0.2  # rows of one feature whose category the champion never saw
-    min_rows: int = Field(default=50, ge=1)
-    max_skill_loss: Share = (
-        0.65  # new labels on which the champion loses more of its skill: blocked
-    )
-
-
-class Train(Part):
-    """What holds for every recipe."""
-
-    seed: int = Field(default=20130101, ge=0, lt=2**31)
-    threads: int = Field(default=2, ge=1, le=256)  # part of the lineage: it decides the bytes
-    min_rows: int = Field(default=500, ge=1)
-    holdout_windows: int = Field(
-        default=1, ge=1, le=52
-    )  # newest labelled windows, never trained on
-    max_categories: int = Field(default=1000, ge=2, le=100_000)
-
-
-class Drift(Part):
-    """When the world is said to have moved. A verdict here warns, it never blocks."""
-
-    sample: int = Field(default=5000, ge=100, le=10_000)
-    column_distance: Share = 0.1  # Jensen-Shannon distance from which a column counts as moved
-    importance_share: Share = (
-        0.3  # moved columns that carry this share of the champion's gain: WARN
-    )
-
-
-class Gate(Part):
-    """What a candidate has to show on rows that neither model has seen."""
-
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    resamples: int = Field(default=2000, ge=200, le=100_000)
-    blocks: int = Field(default=56, ge=8, le=10_000)  # time blocks of the bootstrap
-    min_rows: int = Field(default=500, ge=1)
-    min_improvement: float = Field(default=0.0, ge=0)  # mean loss; the lower bound must exceed it
-    slices: tuple[str, ...] = ()
-    slice_min_rows: int = Field(default=300, ge=1)
-    slice_margin: Share = 0.05  # of the champion's loss: how much worse a slice may be
-    floor: float = 0.55  # AUC (binary), balanced accuracy (multiclass), R2 (regression)
-    max_calibration_error: float = Field(default=0.1, gt=0)
-    calibration_margin: float = Field(default=0.02, ge=0)
-    approval: bool = False  # a person has the last word on each promotion
-    approval_hours: float = Field(default=24, gt=0, le=24 * 30)  # how long a run waits for them
+# The sections of the first release. One that came later is left out of the digest where it is not
+# declared, so that digests stay what they were.
+FIRST = frozenset(
+    [
+        "name",
+        "source",
+        "time",
+        "label",
+        "features",
+        "validate",
+        "train",
+        "recipes",
+        "drift",
+        "gate",
+        "watch",
+        "shield",
+        "trusted",
+        "record",
+    ]
+)
 
 
 class Definition(Part):
@@ -282,11 +185,11 @@ class Definition(Part):
     def digest(self) -> str:
         """SHA-256 of the definition's content (hex); comments and key order do not count.
 
-        Nor does ``notify``: whoever is told, the same is learned. A part that the first release did
-        not have is left out where it is not declared, so that its digests stay what they were.
+        Nor does ``notify``: whoever is told, the same is learned. What came after the first
+        release is left out where it is not declared.
         """
         found = self.model_dump(mode="json", by_alias=True, exclude={"notify"})
-        for later in ("sealed", "mixture", "true_objective", "economics"):
+        for later in found.keys() - FIRST:
             if found[later] is None:
                 del found[later]
         if not found["watch"]["label_free"]:
@@ -328,7 +231,9 @@ def parse(text: str, where: str = "definition") -> Definition:
     try:
         return Definition.model_validate(document)
     except ValidationError as error:
-        raise DefinitionError("\n".join([f"{where}:", *_explain(error, document)])) from error
+        raise DefinitionError(
+            "\n".join([f"{where}:", *explain(error, document, Definition)])
+        ) from error
 
 
 def load(path: Path) -> Definition:
@@ -341,54 +246,3 @@ def load(path: Path) -> Definition:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError(f"{path}: cannot be read: {error}") from error
-
-
-def _explain(error: ValidationError, document: Mapping[str, Any]) -> list[str]:
-    """One line a wrong key, though pydantic says each member of a union that did not fit."""
-    said: dict[tuple[str, str], list[str]] = {}
-    errors = error.errors(include_url=False)
-    inside = {e["loc"][:n] for e in errors for n in range(1, len(e["loc"]))}
-    for one in errors:
-        if one["type"] == "too_short" and one["loc"] in inside:
-            continue  # pydantic counts only the members that are right
-        key, wrong, found = _wrong(one, document)
-        said.setdefault((key, found), []).append(wrong)
-    return [
-        "  " + ": ".join(part for part in (key, " or ".join(wrong) + found) if part)
-        for (key, found), wrong in said.items()
-    ]
-
-
-def _wrong(error: Any, document: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The key, what is wrong with it, and what was found there."""
-    loc, found = error["loc"], error.get("input")
-    shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r:.200}"
-    if error["type"] == "missing":
-        return ".".join(map(str, loc)), "is missing, but required", ""
-    if error["type"] == "extra_forbidden":
-        allowed = ", ".join(_allowed_keys(loc[:-1]))
-        return _key(loc, document), f"no such key{shown}; allowed here: {allowed}", ""
-    return _key(loc, document), error["msg"].removeprefix("Value error, "), shown
-
-
-def _key(loc: Sequence[str | int], document: Any) -> str:
-    """The key as the file spells it: pydantic adds the member of a union that it tried."""
-    parts = []
-    for part in loc:
-        try:
-            document = document[part]
-        except (KeyError, IndexError, TypeError):
-            break
-        parts.append(str(part))
-    return ".".join(parts)
-
-
-def _allowed_keys(loc: Sequence[str | int]) -> list[str]:
-    """The keys of the table at a place in the file."""
-    model: type[BaseModel] = Definition
-    for part in loc:
-        for name, field in model.model_fields.items():
-            if part == (field.alias or name):
-                kinds = (field.annotation, *get_args(field.annotation))
-                model = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
-    return sorted(field.alias or name for name, field in model.model_fields.items())

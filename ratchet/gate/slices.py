@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ratchet.contracts.definition import Gate
+    from ratchet.contracts.sections import Gate
 
     Floats = NDArray[np.float64]
 

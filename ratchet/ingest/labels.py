@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.contracts import columns as c
-from ratchet.contracts.definition import Label
+from ratchet.contracts.sections import Label
 from ratchet.errors import Unreadable
 from ratchet.ingest.columns import NULLS, boolean, category, not_finite, number, plain
 from ratchet.ingest.landed import (

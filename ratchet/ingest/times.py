@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.contracts.definition import Time
+from ratchet.contracts.sections import Time
 from ratchet.errors import Unreadable
 from ratchet.ingest.columns import boolean, plain, without_nulls
 from ratchet.ingest.sieve import Mask

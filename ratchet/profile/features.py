@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ratchet.contracts.definition import Train
+from ratchet.contracts.sections import Train
 from ratchet.profile.values import column_of, is_number, is_whole, shown
 
 if TYPE_CHECKING:

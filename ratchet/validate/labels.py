@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ratchet.contracts.definition import Definition, Label
+    from ratchet.contracts.definition import Definition
     from ratchet.contracts.lineage import Decision
+    from ratchet.contracts.sections import Label
 
     Floats = NDArray[np.float64]
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.contracts.definition import Shield, parse
+from ratchet.contracts.defence import Shield
+from ratchet.contracts.definition import parse
 from ratchet.contracts.evidence import Verdict
 from ratchet.validate.accounts import (
     LARGEST,

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.contracts.defence import Record, Shield, Trusted
-from ratchet.contracts.definition import Definition, Recipe, Source, load, parse
+from ratchet.contracts.definition import Definition, load, parse
+from ratchet.contracts.recipes import Recipe
+from ratchet.contracts.sections import Source
 from ratchet.errors import DefinitionError
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"

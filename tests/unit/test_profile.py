@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.adapters.expectations import GreatExpectations
-from ratchet.contracts.definition import NAME, Definition, parse
+from ratchet.contracts.definition import Definition, parse
+from ratchet.contracts.recipes import NAME
 from ratchet.errors import DefinitionError
 from ratchet.profile import InitOptions, infer, name_from, pipeline_toml, sentences, suite_json
 from ratchet.validate import check_columns, judge_rows, verdict
