@@ -9,7 +9,7 @@ weights and the mixture.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from ratchet.contracts.recipes import STANDARD, Member, Recipe
 from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import weigh
+from ratchet.self_train.temperature import sharpness_losses, temper
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,32 +30,46 @@ class Mixed:
 
     parts: Mapping[str, Fit]
     weights: Mapping[str, float]
+    temperature: float = 1.0
 
     def margins(self, window: int) -> NDArray[np.float64]:
         """Log odds of the window's rows, shape (rows,)."""
-        return mix({n: fit.margins(window) for n, fit in self.parts.items()}, self.weights)
+        return mix(
+            {n: fit.margins(window) for n, fit in self.parts.items()},
+            self.weights,
+            self.temperature,
+        )
 
     def predict_seconds(self, window: int) -> float:
         """CPU seconds that all members took."""
         return sum(fit.predict_seconds(window) for fit in self.parts.values())
 
 
-def engine(members: Sequence[Member] = STANDARD, follow: bool = True) -> Policy:
-    """The mixture; with ``follow`` off all members keep the same weight."""
+def engine(
+    members: Sequence[Member] = STANDARD, follow: bool = True, tempered: bool = True
+) -> Policy:
+    """The mixture; with ``follow`` off all members keep the same weight, with ``tempered`` off the
+    temperature stays 1."""
 
     def policy(fits: Fits, delay: int) -> Iterator[Step]:
         losses: list[dict[str, float]] = []
+        warmth: list[dict[str, float]] = []
         before: Mapping[str, Fit] = {}
+        mixed: Mixed | None = None
         names, paid = [m.name for m in members], set[int]()
         for w in fits.judged:
             known = w - delay
             if before:  # the newest mature labels, by models that have learned up to just before
                 losses.append(_losses(fits, before, known - 1))
+            if mixed and tempered:
+                warmth.append(_at_each_sharpness(fits, mixed, known - 1))
             parts = {member.name: _fit(fits, member, known) for member in members}
             trained = [fit for fit in parts.values() if id(fit) not in paid]
             paid |= {id(fit) for fit in trained}
             before = parts
-            yield Step(Mixed(parts, weigh(names, losses if follow else []).weights), trained)
+            weights = weigh(names, losses if follow else []).weights
+            mixed = Mixed(parts, weights, temper(warmth).value)
+            yield Step(mixed, trained)
 
     return policy
 
@@ -63,6 +78,11 @@ def _fit(fits: Fits, member: Member, known: int) -> Fit:
     found = plan(member, known)
     recipe = Recipe.model_validate(member.model_dump(exclude={"every"}))
     return fits.window(recipe, found.first, found.end)
+
+
+def _at_each_sharpness(fits: Fits, mixed: Mixed, window: int) -> dict[str, float]:
+    margins = replace(mixed, temperature=1.0).margins(window)
+    return sharpness_losses("binary", fits.stream.windows[window].labels.astype(float), margins)
 
 
 def _losses(fits: Fits, parts: Mapping[str, Fit], window: int) -> dict[str, float]:

@@ -126,6 +126,13 @@ def weigh(
     return core.weigh(names, core.nats(definition.label.objective, known))
 
 
+def temper(definition: Definition, history: Sequence[Decision]) -> core.Temperature:
+    """The temperature from what the decisions so far, oldest first, saw of the mixture."""
+    if definition.label.objective == "regression":
+        return core.Temperature(1.0, "values have no temperature")
+    return core.temper([d.sharpness_losses for d in history if d.sharpness_losses])
+
+
 def training_key(workspace: Workspace, known: Evidence, moment: core.Moment) -> str:
     """The digest of everything that decides the member's bytes.
 

@@ -126,6 +126,7 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     parts = members.trained(cycle, known)
     names = [part.name for part in parts]
     found = members.weigh(definition, cycle.history, names)
+    warmth = members.temper(definition, cycle.history)
     before = known.labelled.within(None, cut.train_before)
     positions, labels = known.labelled.positions[before], known.labelled.labels[before]
     bundle = core.mixture_of(
@@ -136,15 +137,20 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
         replace(query(cycle, known), trusted_version=known.trusted_read),
         cut.train_before,
         core.reference(known.labelled, positions, definition),
+        warmth.value,
     )
     cycle.candidates[core.MIXTURE] = bundle
     cycle.baselines[core.MIXTURE] = core.best_constant(labels, len(definition.label.classes))
-    cycle.chosen, cycle.chosen_because = core.MIXTURE, found.because
+    cycle.chosen, cycle.chosen_because = core.MIXTURE, f"{found.because}; {warmth.because}"
     hold_out(cycle, known)
     margins = member_margins(bundle, cycle.judged_rows())
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
     objective = definition.label.objective
-    cycle.scores[core.MIXTURE] = scores_of(objective, mix(margins, weights))
+    cycle.scores[core.MIXTURE] = scores_of(objective, mix(margins, weights, warmth.value))
+    if objective != "regression":
+        cycle.sharpness_losses = core.sharpness_losses(
+            objective, cycle.holdout_labels, mix(margins, weights)
+        )
     return {name: scores_of(objective, found) for name, found in margins.items()}
 
 

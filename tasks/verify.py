@@ -95,7 +95,7 @@ def _mixture(definition: Definition, known: Known, lineage: Lineage) -> Lineage:
 
 
 def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
-    """Whether the decisions before it give the members these weights."""
+    """Whether the decisions before it give these weights and this temperature."""
     name = "verify.weights"
     made = [
         d
@@ -108,8 +108,11 @@ def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
     before = decisions.before(workspace, made[0])
     recorded = {m.name: m.weight for m in lineage.members}
     found = members.weigh(workspace.definition, before, list(recorded)).weights
+    warmth = members.temper(workspace.definition, before).value
     worst = max(abs(found[n] - weight) for n, weight in recorded.items())
+    worst = max(worst, abs(warmth - lineage.temperature))
     shown = ", ".join(f"{n} {weight:.4f}" for n, weight in recorded.items())
+    shown += f", temperature {lineage.temperature:.4f}"
     text = f"{shown}; from the losses of earlier decisions they differ by at most {worst:.1g}"
     return Evidence(name, Verdict.PASS if worst < 1e-9 else Verdict.BLOCK, text)
 

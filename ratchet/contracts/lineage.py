@@ -75,6 +75,7 @@ class Lineage:
     trusted_version: int = -1  # of the trusted rows that stood in for blocked labels
     sealed_share: float = 0.0  # of all rows that were sealed, and so left out
     members: tuple[MemberLineage, ...] = ()  # of a mixture
+    temperature: float = 1.0  # that a mixture's margins are divided by
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict; what the first release did not have is left out where unused,
@@ -88,6 +89,8 @@ class Lineage:
         out["members"] = list(out["members"])
         if not out["members"]:
             del out["members"]
+        if out["temperature"] == 1:
+            del out["temperature"]
         return out
 
     @classmethod
@@ -124,6 +127,7 @@ class Decision:
     drift: Mapping[str, Any] = field(default_factory=dict)
     recipe: str | None = None
     recipe_losses: Mapping[str, float] = field(default_factory=dict)  # on this cycle's holdout
+    sharpness_losses: Mapping[str, float] = field(default_factory=dict)  # of a mixture, there
     candidate: Mapping[str, float] = field(default_factory=dict)  # metric to value, on the holdout
     champion: Mapping[str, float] = field(default_factory=dict)
     champion_before: int | None = None
@@ -141,7 +145,7 @@ class Decision:
         """A JSON-serialisable dict; what the first release did not have is left out where empty, so
         that old digests stay what they were."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
-        for later in ("sources", "ledger", "bill"):
+        for later in ("sharpness_losses", "sources", "ledger", "bill"):
             if not out[later]:
                 del out[later]
         out["evidence"] = [e.as_json() for e in self.evidence]
@@ -189,11 +193,14 @@ def _known(kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
 
 def mixture_lineage(lineage: Lineage, members: Sequence[MemberLineage]) -> Lineage:
     """The lineage with these members, and the digests that cover theirs."""
+    parts: list[list[Any]] = [[m.name, m.weight, m.model_digest] for m in members]
+    if lineage.temperature != 1:
+        parts.append(["temperature", lineage.temperature])
     return replace(
         lineage,
         members=tuple(members),
         data_digest=digest_of([[m.name, m.data_digest] for m in members]),
-        model_digest=digest_of([[m.name, m.weight, m.model_digest] for m in members]),
+        model_digest=digest_of(parts),
     )
 
 

@@ -125,7 +125,9 @@ def predict(bundle: Bundle, rows: pa.Table) -> NDArray[np.float64]:
 
     manifest = bundle.manifest
     if manifest.lineage.members:
-        scores = scores_of(manifest.objective, mix(member_margins(bundle, rows), _weights(bundle)))
+        margins = member_margins(bundle, rows)
+        mixed = mix(margins, _weights(bundle), manifest.lineage.temperature)
+        scores = scores_of(manifest.objective, mixed)
     else:
         matrix = encode(rows, manifest.features, manifest.categories)
         loaded = booster(bundle.models[MODEL], manifest.lineage.threads)
@@ -186,7 +188,9 @@ def _shaped(scores: NDArray[np.floating], manifest: Manifest) -> NDArray[np.floa
 
 
 def mix(
-    margins: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]
+    margins: Mapping[str, NDArray[np.float64]],
+    weights: Mapping[str, float],
+    temperature: float = 1.0,
 ) -> NDArray[np.float64]:
     """The weighted mean of what the recipes say, before the link function.
 
@@ -196,10 +200,11 @@ def mix(
     Args:
         margins: recipe to shape (rows,) or (rows, classes).
         weights: recipe to weight; those of the recipes in ``margins`` are scaled to sum to 1.
+        temperature: what the mean is divided by; above 1 the mixture is less sure than its members.
     """
     import numpy as np
 
-    total = math.fsum(weights[name] for name in margins)
+    total = math.fsum(weights[name] for name in margins) * temperature
     parts = [np.asarray(m, dtype=np.float64) * (weights[n] / total) for n, m in margins.items()]
     return np.asarray(sum(parts[1:], start=parts[0]))
 

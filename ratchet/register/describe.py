@@ -176,7 +176,8 @@ def recipe_of(lineage: Lineage) -> str:
             f"{m.name} {m.weight:.2f} (trained before {show(m.train_before)})"
             for m in lineage.members
         ]
-        return f"mixture of {', '.join(parts)}"
+        warmth = f"; temperature {lineage.temperature:.2f}" if lineage.temperature != 1 else ""
+        return f"mixture of {', '.join(parts)}{warmth}"
     name = lineage.recipe.get("name", "")
     rest = {k: v for k, v in sorted(lineage.recipe.items()) if k != "name" and v is not None}
     return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)

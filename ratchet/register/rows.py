@@ -164,6 +164,7 @@ def run_params(decision: Decision) -> dict[str, str]:
 
 def run_metrics(decision: Decision) -> dict[str, float]:
     """Metrics of the cycle's run, grouped by the part before the slash; only finite numbers."""
+    lineage = decision.lineage
     found: dict[str, float | None] = {
         "rows/in": decision.rows_in,
         "rows/accepted": decision.accepted,
@@ -177,6 +178,7 @@ def run_metrics(decision: Decision) -> dict[str, float]:
         **{f"cpu/{name}": value for name, value in decision.bill.items()},
         **{f"recipe_loss/{name}": value for name, value in decision.recipe_losses.items()},
         **{f"recipe_weight/{name}": value for name, value in weights_of(decision).items()},
+        **({"mixture/temperature": lineage.temperature} if lineage and lineage.members else {}),
         **{
             e.check.replace(".", "/", 1): e.measured
             for e in decision.evidence

@@ -33,6 +33,7 @@ from ratchet.self_train.members import Moment, Plan, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
+from ratchet.self_train.temperature import SHARPNESS, Temperature, sharpness_losses, temper
 from ratchet.self_train.training_set import (
     History,
     TrainingSet,
@@ -44,6 +45,7 @@ from ratchet.self_train.training_set import (
 
 __all__ = [
     "MIXTURE",
+    "SHARPNESS",
     "Choice",
     "Curve",
     "Cut",
@@ -56,6 +58,7 @@ __all__ = [
     "Plan",
     "Query",
     "Score",
+    "Temperature",
     "Trained",
     "TrainingSet",
     "Weighing",
@@ -79,10 +82,12 @@ __all__ = [
     "plan",
     "reference",
     "scores",
+    "sharpness_losses",
     "short",
     "split",
     "staleness",
     "stand_in",
+    "temper",
     "train",
     "training_set",
     "units_of",

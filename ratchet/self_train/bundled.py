@@ -105,6 +105,7 @@ def mixture_of(
     query: Query,
     train_before: int,
     reference: pa.Table,
+    temperature: float = 1.0,
 ) -> Bundle:
     """The bundle of several models that are mixed.
 
@@ -113,6 +114,7 @@ def mixture_of(
         weights: member to weight; those of ``parts`` are scaled to sum to 1.
         train_before: ticks; nothing later was learned by any part.
         reference: a sample of what was learned from, for drift.
+        temperature: what the mixed margins are divided by.
     """
     total = sum(weights[p.name] for p in parts)
     shares = {p.name: weights[p.name] / total for p in parts}
@@ -125,6 +127,7 @@ def mixture_of(
         rows=max(p.rows for p in parts),
         data_digest="",  # of its members, by pack
         members=tuple(_member(p, shares[p.name]) for p in parts),
+        temperature=temperature,
     )
     manifest = Manifest(
         objective=definition.label.objective,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.retrain import run_windows
+from ratchet import self_train as core
 from ratchet.contracts.columns import MEMBERS, WINDOW
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.lineage import Decision
@@ -46,6 +47,9 @@ def test_the_mixture_serves_and_each_member_is_trained_when_it_is_due(tmp_path: 
     assert set(made[-1].recipe_losses) == {"anchor", "fresh"}
     assert anchor.weight > fresh.weight  # it has seen more of a world that stands still
     assert made[-1].recipe_losses["anchor"] < made[-1].recipe_losses["fresh"]
+    assert made[2].lineage is not None and made[2].lineage.temperature == 1  # nothing was scored
+    assert lineage.temperature != 1
+    assert len(made[-1].sharpness_losses) == len(core.SHARPNESS)
 
 
 def test_the_bundle_scores_what_its_members_say_with_their_weights(tmp_path: Path) -> None:
@@ -55,7 +59,8 @@ def test_the_bundle_scores_what_its_members_say_with_their_weights(tmp_path: Pat
     assert champion is not None
     bundle, rows = space.registry.load("tiny", champion), window_rows(7)
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
-    found = scores_of("binary", mix(member_margins(bundle, rows), weights))
+    warmth = bundle.manifest.lineage.temperature
+    found = scores_of("binary", mix(member_margins(bundle, rows), weights, warmth))
     assert (predict(bundle, rows) == found).all()
     assert set(bundle.files()) == {
         "manifest.json",

@@ -1,0 +1,102 @@
+"""How sure a mixture may be: its log odds are divided by a temperature that follows its losses.
+
+>>> losses = {f"{s:g}": 0.5 + 0.1 * s for s in SHARPNESS}  # the less sure, the smaller
+>>> temper([losses] * 4).value > 1.2
+True
+
+Boosted trees that learned few rows, or a world that has moved on, are surer than they should be;
+ranks do not show it, log loss and calibration do. Promise: plain arithmetic on losses that were
+known at the time, as for the weights; without evidence the temperature is 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.score import scores_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHARPNESS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)  # what log odds are multiplied by
+RATE = 50.0  # how fast it follows losses
+DISCOUNT = 0.9  # what evidence is worth a window later
+SHARE = 0.05  # that goes back to the prior each window, so that nothing dies out
+PRIOR = 20.0  # how strongly a sharpness of 1 is believed before anything was seen
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """A temperature, above 0; 1 changes nothing, more makes every prediction less sure."""
+
+    value: float
+    because: str
+
+
+def temper(
+    losses: Sequence[Mapping[str, float]],
+    *,
+    rate: float = RATE,
+    discount: float = DISCOUNT,
+    share: float = SHARE,
+) -> Temperature:
+    """The temperature (Guo et al. 2017) for the next window.
+
+    Hedge over a grid of sharpnesses, with fading evidence and a fixed share as in
+    :func:`ratchet.self_train.mixture.weigh`; evidence fades towards a prior around 1, and so does
+    the share. The mean sharpness is taken, so that the temperature moves smoothly. Following it
+    along the stream keeps a model calibrated that was not retrained (Gupta and Ramdas 2023).
+
+    Args:
+        losses: sharpness, as text, to the mean log loss of the mixture's log odds multiplied by
+            it, for windows whose labels are mature, oldest first. As for the weights, each on the
+            first rows after those that the mixture had learned.
+        rate: belief against belief is ``exp(rate x difference of mean losses)``.
+        discount: in [0, 1].
+        share: in [0, 1).
+    """
+    prior = {f"{s:g}": -PRIOR * (s - 1) ** 2 for s in SHARPNESS}
+    logs, seen = _normal(prior), 0
+    start = dict(logs)
+    for window in losses:
+        known = {s: window.get(s, math.nan) for s in start}
+        if not all(math.isfinite(v) for v in known.values()):
+            continue
+        seen += 1
+        faded = {s: discount * logs[s] + (1 - discount) * prior[s] - rate * known[s] for s in logs}
+        back = _normal(faded)
+        logs = {
+            s: math.log((1 - share) * math.exp(back[s]) + share * math.exp(start[s])) for s in logs
+        }
+    if not seen:
+        return Temperature(1.0, "temperature 1: no window has scored the mixture yet")
+    mean = math.fsum(math.exp(v) * float(s) for s, v in logs.items())
+    value = 1 / mean
+    return Temperature(value, f"temperature {value:.2f} after {seen} scored windows")
+
+
+def sharpness_losses(
+    objective: str, y: NDArray[np.float64], margins: NDArray[np.float64]
+) -> dict[str, float]:
+    """What :func:`temper` learns from: the mean log loss at each sharpness.
+
+    Args:
+        y: shape (rows,): class index.
+        margins: of the mixture before any temperature; (rows,) or (rows, classes).
+    """
+    return {
+        f"{s:g}": float(row_losses(objective, y, scores_of(objective, margins * s)).mean())
+        for s in SHARPNESS
+    }
+
+
+def _normal(logs: Mapping[str, float]) -> dict[str, float]:
+    """Shifted so that they are the logarithms of numbers that sum to 1."""
+    top = max(logs.values())
+    total = top + math.log(math.fsum(math.exp(v - top) for v in logs.values()))
+    return {s: v - total for s, v in logs.items()}
