@@ -1,7 +1,7 @@
 """Ways to train, as a pipeline file declares them.
 
 >>> [member.every for member in Mixture().members]
-[8, 2, 1]
+[5, 2, 1]
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Member(Recipe):
 # All that was ever known, seldom; the last weeks, often; the newest labels, always. Leaves of few
 # rows are overconfident, and a window may hold only some hundred.
 STANDARD = (
-    Member(name="anchor", every=8, max_depth=4, rounds=60, learning_rate=0.15, min_child_weight=5),
+    Member(name="anchor", every=5, max_depth=4, rounds=60, learning_rate=0.15, min_child_weight=5),
     Member(
         name="recent",
         every=2,

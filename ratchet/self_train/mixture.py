@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-RATE = 50.0  # how fast weights follow losses
+RATE = 25.0  # how fast weights follow losses
 DISCOUNT = 0.8  # what evidence is worth a window later
 SHARE = 0.05  # of the weight that is dealt out evenly each window, so that no recipe dies out
 

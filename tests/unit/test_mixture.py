@@ -129,7 +129,7 @@ def test_no_window_no_plan():
 
 def test_the_standard_members_differ_in_what_they_remember():
     assert [(m.name, m.every, m.history) for m in STANDARD] == [
-        ("anchor", 8, None),
+        ("anchor", 5, None),
         ("recent", 2, 6),
         ("fresh", 1, 1),
     ]
