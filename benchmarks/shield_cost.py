@@ -6,8 +6,10 @@ One process, one champion, the same tables that the loop writes: rows and labels
 judged as a cycle judges them (suite, columns, quotas, comparison, look-back, accounts), then the
 gate's probe is asked about a candidate. History is written unjudged, because only its length
 matters here. CPU seconds of all threads, the median of several runs in tables of their own; a
-first window is judged untimed, so that imports are not counted. The load of the machine is printed,
-because on shared cores the same work takes more CPU seconds.
+first window is judged untimed, so that imports are not counted. On shared cores, and from one
+machine to the next, the same work takes more or fewer CPU seconds: so the load is printed, and
+beside the shield a yardstick, a plain XGBoost model (100 rounds, depth 6, one thread) trained on
+the rows of the same window. What can be compared between machines is their ratio.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tasks.workspace import Workspace
 
 WARM = 1  # windows judged before the timed one
+YARDSTICK = "yardstick"
 
 
 @contextmanager
@@ -53,10 +56,11 @@ def main() -> None:
         shares = [_shares(windows) for _ in range(given.runs)]
         parts = {name: median(of[name] for of in shares) for name in shares[0]}
         said = ", ".join(f"{name} {parts[name]:.2f}" for name in list(parts)[1:])
-        totals = sorted(sum(of.values()) - of["rows"] for of in shares)
+        totals = sorted(sum(of.values()) - of["rows"] - of[YARDSTICK] for of in shares)
         print(
             f"{windows:<20}{parts['rows']:>8,.0f}  {median(totals):.2f} ({totals[0]:.2f} to "
-            f"{totals[-1]:.2f}): {said}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
+            f"{totals[-1]:.2f}): {said}; {median(totals) / parts[YARDSTICK]:.1f} yardsticks; "
+            f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
             flush=True,
         )
 
@@ -94,6 +98,7 @@ def measure(scratch: Path, windows: int) -> tuple[int, dict[str, float]]:
 
     with timed(bill, "probe"):
         _probe(cycle)
+    _yardstick(cycle, bill)
     return rows, bill
 
 
@@ -110,6 +115,23 @@ def _judge(cycle: Cycle, bill: dict[str, float]) -> int:
     with timed(bill, "labels (comparison, look-back)"):
         judge_labels(cycle, cycle.window, labels)
     return int(rows.num_rows)
+
+
+def _yardstick(cycle: Cycle, bill: dict[str, float]) -> None:
+    """Time the training of a plain model on the rows of the window and their labels."""
+    import xgboost as xgb
+
+    from ratchet.contracts.score import encode
+    from tasks.labelled import labelled
+
+    index = cycle.window.index
+    rows, labels = labelled(cycle, cycle.window, (index, index), None)
+    assert cycle.champion_bundle is not None
+    manifest = cycle.champion_bundle.manifest
+    values = encode(rows, manifest.features, manifest.categories)
+    options = {"objective": "binary:logistic", "max_depth": 6, "nthread": 1}
+    with timed(bill, YARDSTICK):
+        xgb.train(options, xgb.DMatrix(values, label=labels), num_boost_round=100)
 
 
 def _first(workspace: Workspace) -> int:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ratchet.validate.pooled import codes
-from ratchet.validate.tails import hypergeometric_tails
+from ratchet.validate.tails import hypergeometric_bounds, hypergeometric_tails
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,15 +127,18 @@ class _Counter:
         self.pool, self.coded, self.outcomes = pool, coded, outcomes
         self.older = len(pool.older)
         self.drawn = np.flatnonzero(pool.control)
+        self.control = len(self.drawn)
         # Without a champion every row has the same variance: sums of so many, added one by one.
         even = len(pool.variance) and np.ptp(pool.variance) == 0
         self.sums = np.cumsum(pool.variance) if even else None
+        self.keyed = np.empty(pool.rows, dtype=np.int64)  # written anew for each pair of columns
 
     def cell_of(self, columns: tuple[int, ...]) -> tuple[Ints, int]:
         """Each row's cell (pool first, then history), and how many cells there could be."""
         cell, size = self.coded[columns[0]]
         for column, n in (self.coded[i] for i in columns[1:]):
-            cell, size = cell * n + column, size * n
+            cell, size = cell * n, size * n
+            cell += column
         return cell, size
 
     def rows_of(self, columns: tuple[int, ...], key: int) -> NDArray[np.bool_]:
@@ -153,14 +156,15 @@ class _Counter:
         pool, k = self.pool, self.outcomes
         cell, size = self.cell_of(columns)
         mine = cell[: pool.rows]
-        keyed = mine * k + pool.outcome
+        keyed = np.multiply(mine, k, out=self.keyed)
+        keyed += pool.outcome
         total = np.bincount(keyed, minlength=size * k)
         kept = np.flatnonzero(total >= SMALLEST)
         drawn = np.bincount(keyed[self.drawn], minlength=size * k)[kept]
         if len(columns) == 1 or len(kept) == 0:
             return _Cells(columns, kept, total[kept], drawn, np.zeros(len(kept)))
         cells = kept // k
-        rows = total.reshape(-1, k).sum(axis=1)[cells]
+        rows = total.reshape(-1, k)[cells].sum(axis=1)
         residual = np.bincount(mine, pool.residual, minlength=size)[cells]
         if self.sums is not None:
             variance = self.sums[rows - 1]
@@ -172,7 +176,7 @@ class _Counter:
             kept,
             total[kept],
             drawn,
-            np.minimum(surprise, self._density(cell, cells, rows)),
+            np.minimum(surprise, self._density(cell, size, cells, rows)),
         )
 
     def odd(self, column: int) -> _Cells:
@@ -187,13 +191,13 @@ class _Counter:
             found.score[kept],
         )
 
-    def _density(self, cell: Ints, cells: Ints, rows: Ints) -> Floats:
+    def _density(self, cell: Ints, size: int, cells: Ints, rows: Ints) -> Floats:
         """Log likelihood ratio of the cell's rows against its share of history, 0 if thinner."""
         import numpy as np
 
         if self.older == 0:
             return np.full(len(cells), np.inf)
-        before = np.bincount(cell[self.pool.rows :], minlength=int(cell.max()) + 1)[cells]
+        before = np.bincount(cell[self.pool.rows :], minlength=size)[cells]
         expected = (before + 1) * self.pool.rows / (self.older + 1)
         ratio = rows * np.log(np.maximum(rows / expected, 1.0)) - np.maximum(rows - expected, 0)
         return np.asarray(ratio, dtype=np.float64)
@@ -264,7 +268,10 @@ def _worst(
     odd = np.flatnonzero(off > ODD)  # the others cannot be the smallest of so many
     if len(odd) == 0:
         return nothing
-    low, high = hypergeometric_tails(drawn[odd], total[odd], int(pool.control.sum()), pool.rows)
+    least, low, high = hypergeometric_bounds(drawn[odd], total[odd], counter.control, pool.rows)
+    most = (low if lower_only else 2 * np.minimum(low, high)) * weight[odd]
+    odd = odd[(1 if lower_only else 2) * least * weight[odd] <= most.min()]  # can be the smallest
+    low, high = hypergeometric_tails(drawn[odd], total[odd], counter.control, pool.rows)
     corrected = (low if lower_only else 2 * np.minimum(low, high)) * weight[odd]
     best = int(odd[np.argmin(corrected)])
     block = int(np.searchsorted(np.cumsum(sizes), best, side="right"))

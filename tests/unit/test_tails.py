@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ratchet.validate.tails import binomial_sf, hypergeometric_tails
+from ratchet.validate.tails import binomial_sf, hypergeometric_bounds, hypergeometric_tails
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.floats(1e-4, 0.9999))
@@ -60,3 +60,22 @@ def test_counts_that_cannot_be_are_refused(bad):
 def test_a_rate_that_is_none_is_refused():
     with pytest.raises(ValueError, match="expected"):
         binomial_sf(1, 2, 1.5)
+
+
+@given(st.data())
+def test_bounds_enclose_the_tails(data):
+    rows = data.draw(st.integers(1, 3000))
+    drawn, cell = data.draw(st.integers(0, rows)), data.draw(st.integers(0, rows))
+    count = data.draw(st.integers(max(0, cell - (rows - drawn)), min(cell, drawn)))
+    tails = hypergeometric_tails([count], [cell], drawn, rows)
+    least, *most = hypergeometric_bounds([count], [cell], drawn, rows)
+    for tail, above in zip(tails, most, strict=True):
+        assert least[0] <= tail[0] <= above[0]
+
+
+def test_bounds_are_close_where_the_tail_is_small():
+    (low, _), (least, above, _) = (
+        of([0], [65], 1000, 6500) for of in (hypergeometric_tails, hypergeometric_bounds)
+    )
+    assert least[0] > 0.99 * low[0]
+    assert above[0] < 1.1 * low[0]
