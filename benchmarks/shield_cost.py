@@ -9,7 +9,7 @@ matters here. CPU seconds of all threads, the median of several runs in tables o
 first window is judged untimed, so that imports are not counted. On shared cores, and from one
 machine to the next, the same work takes more or fewer CPU seconds: so the load is printed, and
 beside the shield a yardstick, a plain XGBoost model (100 rounds, depth 6, one thread) trained on
-the rows of the same window. What can be compared between machines is their ratio.
+the labelled rows of the window before. What can be compared between machines is their ratio.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def _yardstick(cycle: Cycle, bill: dict[str, float]) -> None:
     from ratchet.contracts.score import encode
     from tasks.labelled import labelled
 
-    index = cycle.window.index
-    rows, labels = labelled(cycle, cycle.window, (index, index), None)
+    last = cycle.window.index - 1  # the newest whose labels have come
+    rows, labels = labelled(cycle, cycle.window, (last, last), None)
     assert cycle.champion_bundle is not None
     manifest = cycle.champion_bundle.manifest
     values = encode(rows, manifest.features, manifest.categories)
