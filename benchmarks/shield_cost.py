@@ -118,7 +118,8 @@ def _judge(cycle: Cycle, bill: dict[str, float]) -> int:
 
 
 def _yardstick(cycle: Cycle, bill: dict[str, float]) -> None:
-    """Time the training of a plain model on the rows of the window and their labels."""
+    """Time the training of a plain model on the labelled rows of the window before."""
+    import numpy as np
     import xgboost as xgb
 
     from ratchet.contracts.score import encode
@@ -128,10 +129,11 @@ def _yardstick(cycle: Cycle, bill: dict[str, float]) -> None:
     rows, labels = labelled(cycle, cycle.window, (last, last), None)
     assert cycle.champion_bundle is not None
     manifest = cycle.champion_bundle.manifest
-    values = encode(rows, manifest.features, manifest.categories)
+    known = np.isfinite(labels)
+    values = encode(rows, manifest.features, manifest.categories)[known]
     options = {"objective": "binary:logistic", "max_depth": 6, "nthread": 1}
     with timed(bill, YARDSTICK):
-        xgb.train(options, xgb.DMatrix(values, label=labels), num_boost_round=100)
+        xgb.train(options, xgb.DMatrix(values, label=labels[known]), num_boost_round=100)
 
 
 def _first(workspace: Workspace) -> int:
