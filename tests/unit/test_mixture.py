@@ -133,4 +133,4 @@ def test_the_standard_members_differ_in_what_they_remember():
         ("recent", 2, 6),
         ("fresh", 1, 1),
     ]
-    assert trained_at(STANDARD[0], 23) == 16
+    assert trained_at(STANDARD[0], 23) == 20
