@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-gamed bench-engine bench-economics bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-pseudo bench-gamed bench-engine bench-economics bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ bench-economics: setup  ## retraining only where it pays, at several prices; BAN
 
 bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (half an hour)
 	$(BIN)/python -m benchmarks.engine
+
+bench-pseudo: setup  ## pseudo-labels: when they help, when they hurt, and 50 generations of them (10 minutes)
+	$(BIN)/python -m benchmarks.pseudo
 
 bench-gate: setup  ## how often a gate promotes what is no better, over a life (5 minutes)
 	$(BIN)/python -m benchmarks.gate

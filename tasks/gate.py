@@ -19,6 +19,7 @@ from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
+from tasks.taught import untaught
 from tasks.true_objective import true_input
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def _probe(cycle: Cycle) -> Evidence:
 
 
 def _trusted_rows(cycle: Cycle) -> pa.Table:
-    """The trusted rows with a label whose events were held out, known by the end of the window."""
+    """The trusted rows with a label whose events were held out, known by the end of the window;
+    none that taught the champion."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     cut = cycle.judged_cut()
@@ -131,7 +134,8 @@ def _trusted_rows(cycle: Cycle) -> pa.Table:
         ),
         pc.and_(pc.less(rows[KNOWN], cycle.window.end), pc.is_valid(rows[LABEL])),
     )
-    return unsealed_of(cycle.workspace, rows.filter(inside)).combine_chunks()
+    rows = unsealed_of(cycle.workspace, rows.filter(inside)).combine_chunks()
+    return rows.filter(pa.array(untaught(cycle.workspace, cycle.champion_bundle, rows)))
 
 
 def _anchor(cycle: Cycle) -> Bundle | None:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
+from ratchet.contracts.bundle import sha256
 from ratchet.contracts.columns import ACCEPTED, LABELS, MEMBERS, TRUSTED, WINDOW, members_schema
 from ratchet.contracts.lineage import canonical_json, digest_of
 from ratchet.contracts.seams import Append
 from ratchet.errors import NoCandidate
 from tasks import economics, show
 from tasks.cycle import Cycle, cpu_seconds
+from tasks.taught import teachable
 
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
@@ -36,15 +38,18 @@ def trained(cycle: Cycle, known: Evidence) -> list[core.Trained]:
     """
     definition = cycle.workspace.definition
     assert definition.mixture is not None  # noqa: S101  asked by its caller
-    found, reasons = [], []
+    found: list[core.Trained] = []
+    reasons = []
     planned = core.moments(
         definition.mixture.members, definition, known.labelled, known.cut, cycle.window.end
     )
+    pupils = [m for m in planned if m.member.teacher is not None]
+    planned = [m for m in planned if m.member.teacher is None]
     if definition.economics is not None:
         planned = economics.due(cycle, known, planned)
-    for moment in planned:
+    for moment in (*planned, *pupils):
         try:
-            found.append(_kept(cycle, known, moment))
+            found.append(_kept(cycle, known, moment, _teacher(moment, found)))
         except NoCandidate as reason:
             reasons.append(f"{moment.member.name}: {reason}")
             show.log(f"without {reasons[-1]}")
@@ -53,17 +58,34 @@ def trained(cycle: Cycle, known: Evidence) -> list[core.Trained]:
     return found
 
 
-def _kept(cycle: Cycle, known: Evidence, moment: core.Moment) -> core.Trained:
+def _teacher(moment: core.Moment, found: Sequence[core.Trained]) -> core.Trained | None:
+    """The teacher's model of this cycle; None for a member that has no teacher.
+
+    Raises:
+        NoCandidate: the teacher has no model yet.
+    """
+    name = moment.member.teacher
+    if name is None:
+        return None
+    for part in found:
+        if part.name == name:
+            return part
+    raise NoCandidate(f"its teacher {name} has no model yet")
+
+
+def _kept(
+    cycle: Cycle, known: Evidence, moment: core.Moment, teacher: core.Trained | None
+) -> core.Trained:
     import pyarrow as pa
 
-    if (row := stored(cycle.workspace, known, moment)) is not None:
+    if (row := stored(cycle.workspace, known, moment, teacher)) is not None:
         facts = json.loads(row["facts"])
         _charge(cycle, "avoided", facts["cpu"])
         return _read(moment, facts, row["model"])
-    key = training_key(cycle.workspace, known, moment)
+    key = training_key(cycle.workspace, known, moment, teacher)
     window = cycle.workspace.calendar.window_of(moment.as_of - 1).index
     started = cpu_seconds()
-    part = train(cycle.workspace.definition, known, moment, as_of=cycle.window.end)
+    part = train(cycle.workspace, known, moment, cycle.window.end, teacher)
     spent = _charge(cycle, "training", cpu_seconds() - started)
     facts = {
         "rows": part.rows,
@@ -71,19 +93,33 @@ def _kept(cycle: Cycle, known: Evidence, moment: core.Moment) -> core.Trained:
         "categories": dict(part.categories),
         "cpu": spent,
     }
+    if teacher is not None:
+        facts["pseudo"] = [part.pseudo_rows, part.pseudo_from, part.pseudo_note]
+        show.log(f"{part.name}: {_told(part)}")
     row = {WINDOW: window, "training": key, "facts": canonical_json(facts), "model": part.model}
     table = pa.Table.from_pylist([row], schema=members_schema())
     cycle.workspace.tables.append(Append(MEMBERS, table, f"member/{key}"))
     return part
 
 
-def stored(workspace: Workspace, known: Evidence, moment: core.Moment) -> Mapping[str, Any] | None:
+def _told(part: core.Trained) -> str:
+    if not part.pseudo_rows:
+        return f"without pseudo-labels: {part.pseudo_note}"
+    return f"{part.rows:,} true labels, {part.pseudo_rows:,} by {part.moment.member.teacher}"
+
+
+def stored(
+    workspace: Workspace,
+    known: Evidence,
+    moment: core.Moment,
+    teacher: core.Trained | None = None,
+) -> Mapping[str, Any] | None:
     """The row of the table ``members`` that holds the model of this training, if it is there."""
     window = workspace.calendar.window_of(moment.as_of - 1).index
     rows = workspace.tables.read(MEMBERS, windows=(window, window + 1))
     if not rows.num_rows:
         return None
-    key = training_key(workspace, known, moment)
+    key = training_key(workspace, known, moment, teacher)
     return next((row for row in rows.to_pylist() if row["training"] == key), None)
 
 
@@ -94,36 +130,60 @@ def _charge(cycle: Cycle, what: str, seconds: float) -> float:
 
 def _read(moment: core.Moment, facts: Mapping[str, Any], model: bytes) -> core.Trained:
     categories = {name: tuple(values) for name, values in facts["categories"].items()}
-    return core.Trained(moment, model, facts["rows"], facts["data"], categories)
+    more = facts.get("pseudo", ())
+    return core.Trained(moment, model, facts["rows"], facts["data"], categories, *more)
 
 
-def train(definition: Definition, known: Evidence, moment: core.Moment, as_of: int) -> core.Trained:
+def train(
+    workspace: Workspace,
+    known: Evidence,
+    moment: core.Moment,
+    as_of: int,
+    teacher: core.Trained | None = None,
+) -> core.Trained:
     """Train a member as of its moment.
 
     Args:
         known: what was read from the tables, as of ``as_of`` (ticks).
+        teacher: the model that labels what has no label yet, for a member that has a teacher.
 
     Raises:
         NoCandidate: too few rows, one class only, and so on.
     """
     from tasks.self_train import labelled_at
 
-    labelled = known.labelled
+    definition, labelled = workspace.definition, known.labelled
     if moment.as_of != as_of:
         labelled, _ = labelled_at(definition, known.rows, known.labels, known.trusted, moment.as_of)
     history = core.encode_history(definition, labelled, moment.train_before, moment.train_from)
     training = core.training_set(history, definition, moment.member)
-    model = core.train(training, definition, moment.member)
-    return core.Trained(moment, model, training.rows, training.data_digest, training.categories)
+    taught = core.Taught(training, 0)
+    if teacher is not None:
+        free = core.waiting(definition, known.rows, known.labels, moment.as_of)
+        taught = core.teach(training, teachable(workspace, free), teacher, definition)
+    return core.Trained(
+        moment,
+        core.train(taught.training, definition, moment.member),
+        training.rows,
+        taught.training.data_digest,
+        training.categories,
+        taught.rows,
+        moment.as_of - definition.label_delay if taught.rows else None,
+        taught.note,
+    )
 
 
 def weigh(
-    definition: Definition, history: Sequence[Decision], names: Sequence[str]
+    definition: Definition, history: Sequence[Decision], teachers: Mapping[str, str | None]
 ) -> core.Weighing:
-    """Weights from what the decisions so far, oldest first, saw of these members."""
-    seen = [{n: v for n, v in d.recipe_losses.items() if n in names} for d in history]
+    """Weights from what the decisions so far, oldest first, saw of these members.
+
+    Args:
+        teachers: member to its teacher, or None.
+    """
+    seen = [{n: v for n, v in d.recipe_losses.items() if n in teachers} for d in history]
     known = [losses for losses in seen if losses]
-    return core.weigh(names, core.nats(definition.label.objective, known))
+    return core.weigh_earned(teachers, core.nats(definition.label.objective, known))
 
 
 def temper(definition: Definition, history: Sequence[Decision]) -> core.Temperature:
@@ -133,7 +193,12 @@ def temper(definition: Definition, history: Sequence[Decision]) -> core.Temperat
     return core.temper([d.sharpness_losses for d in history if d.sharpness_losses])
 
 
-def training_key(workspace: Workspace, known: Evidence, moment: core.Moment) -> str:
+def training_key(
+    workspace: Workspace,
+    known: Evidence,
+    moment: core.Moment,
+    teacher: core.Trained | None = None,
+) -> str:
     """The digest of everything that decides the member's bytes.
 
     Tables only grow, so the number of rows by window says which rows there are.
@@ -147,8 +212,10 @@ def training_key(workspace: Workspace, known: Evidence, moment: core.Moment) -> 
             (workspace.landing_tables, TRUSTED),
         )
     }
+    taught = {} if teacher is None else {"teacher": sha256(teacher.model)}
     return digest_of(
         {
+            **taught,
             "member": moment.member.model_dump(mode="json"),
             "times": [moment.as_of, moment.train_from, moment.train_before],
             "tables": sizes,

@@ -37,6 +37,7 @@ from ratchet.errors import NoCandidate
 from tasks import economics, members, show
 from tasks.cycle import Cycle, cpu_seconds
 from tasks.sealed import seal_of
+from tasks.taught import untaught
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +125,8 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     """One candidate that holds the members, and each member's scores on the holdout."""
     definition, cut = cycle.workspace.definition, known.cut
     parts = members.trained(cycle, known)
-    names = [part.name for part in parts]
-    found = members.weigh(definition, cycle.history, names)
+    teachers = {part.name: part.moment.member.teacher for part in parts}
+    found = members.weigh(definition, cycle.history, teachers)
     warmth = members.temper(definition, cycle.history)
     before = known.labelled.within(None, cut.train_before)
     positions, labels = known.labelled.positions[before], known.labelled.labels[before]
@@ -264,11 +265,18 @@ def query(cycle: Cycle, known: Evidence) -> core.Query:
 
 
 def hold_out(cycle: Cycle, known: Evidence) -> None:
-    """Set aside the rows that candidate and champion are judged on."""
+    """Set aside the rows that candidate and champion are judged on: none that taught either."""
+    import pyarrow as pa
+
     if cycle.cut is not None:
         return
     cut, labelled = known.cut, known.labelled
     cycle.cut = cut
-    cycle.holdout, cycle.holdout_labels = labelled.between(cut.holdout_from, cut.holdout_before)
-    cycle.mature_rows = labelled.mature_rows(cut.holdout_from, cut.holdout_before)
+    rows, labels = labelled.between(cut.holdout_from, cut.holdout_before)
+    mature = labelled.mature_rows(cut.holdout_from, cut.holdout_before)
+    kept = untaught(cycle.workspace, cycle.champion_bundle, rows)
+    if not kept.all():
+        rows, labels = rows.filter(pa.array(kept)).combine_chunks(), labels[kept]
+        mature = round(mature * float(kept.mean()))
+    cycle.holdout, cycle.holdout_labels, cycle.mature_rows = rows, labels, mature
     cycle.overlap = core.overlap(labelled, cut)

@@ -9,13 +9,12 @@ from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
 from ratchet.contracts.bundle import Bundle, sha256
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.lineage import Lineage, mixture_lineage
+from ratchet.contracts.lineage import Lineage, digest_of, mixture_lineage
 from ratchet.contracts.recipes import Member, Recipe
 from ratchet.errors import DefinitionError, RatchetError
 from tasks import decisions, members
 
 if TYPE_CHECKING:
-    from ratchet.contracts.definition import Definition
     from tasks.self_train import Evidence as Known
     from tasks.workspace import Workspace
 
@@ -25,7 +24,7 @@ def verify(workspace: Workspace, version: int) -> list[Evidence]:
 
     Returns one evidence each: ``verify.stored``, ``verify.code`` (a warning when the code or its
     libraries have changed since), ``verify.rows`` (digest of the training set), ``verify.model``,
-    and for a mixture ``verify.weights``.
+    and for a mixture ``verify.weights``, before it ``verify.pseudo`` where a member has a teacher.
 
     Raises:
         NotFound: no such version.
@@ -46,6 +45,8 @@ def verify(workspace: Workspace, version: int) -> list[Evidence]:
         _same("verify.rows", again.data_digest, lineage.data_digest, Verdict.BLOCK),
         _same("verify.model", again.model_digest, lineage.model_digest, Verdict.BLOCK),
     ]
+    if any(m.recipe.get("teacher") for m in lineage.members):
+        found.append(_same("verify.pseudo", _taught(again), _taught(lineage), Verdict.BLOCK))
     return [*found, _weights(workspace, lineage)] if lineage.members else found
 
 
@@ -73,7 +74,7 @@ def rebuild(workspace: Workspace, bundle: Bundle) -> Lineage:
         lineage.sealed_share,
     )
     if lineage.members:
-        return _mixture(definition, known, lineage)
+        return _mixture(workspace, known, lineage)
     recipe = Recipe.model_validate(dict(lineage.recipe))
     history = core.encode_history(definition, known.labelled, lineage.train_before)
     training = core.training_set(history, definition, recipe)
@@ -81,17 +82,32 @@ def rebuild(workspace: Workspace, bundle: Bundle) -> Lineage:
     return replace(lineage, data_digest=training.data_digest, model_digest=sha256(model))
 
 
-def _mixture(definition: Definition, known: Known, lineage: Lineage) -> Lineage:
-    parts = []
+def _mixture(workspace: Workspace, known: Known, lineage: Lineage) -> Lineage:
+    parts: list[core.Trained] = []
     for member in lineage.members:
         recipe = Member.model_validate(dict(member.recipe))
         moment = core.Moment(recipe, member.as_of, member.train_from, member.train_before)
-        parts.append(members.train(definition, known, moment, lineage.as_of))
+        teacher = next((p for p in parts if p.name == recipe.teacher), None)
+        parts.append(members.train(workspace, known, moment, lineage.as_of, teacher))
     again = [
-        replace(m, data_digest=p.data_digest, model_digest=sha256(p.model))
+        replace(
+            m,
+            data_digest=p.data_digest,
+            model_digest=sha256(p.model),
+            pseudo_rows=p.pseudo_rows,
+            pseudo_from=p.pseudo_from,
+            pseudo_note=p.pseudo_note,
+        )
         for m, p in zip(lineage.members, parts, strict=True)
     ]
     return mixture_lineage(lineage, again)
+
+
+def _taught(lineage: Lineage) -> str:
+    """What its members learned of teachers, as one digest."""
+    return digest_of(
+        [[m.name, m.pseudo_rows, m.pseudo_from, m.pseudo_note] for m in lineage.members]
+    )
 
 
 def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
@@ -107,7 +123,8 @@ def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
         return Evidence(name, Verdict.INCONCLUSIVE, text)
     before = decisions.before(workspace, made[0])
     recorded = {m.name: m.weight for m in lineage.members}
-    found = members.weigh(workspace.definition, before, list(recorded)).weights
+    teachers = {m.name: m.recipe.get("teacher") for m in lineage.members}
+    found = members.weigh(workspace.definition, before, teachers).weights
     warmth = members.temper(workspace.definition, before).value
     worst = max(abs(found[n] - weight) for n, weight in recorded.items())
     worst = max(worst, abs(warmth - lineage.temperature))

@@ -117,7 +117,21 @@ class Definition(Part):
         self._true_objective_fits()
         self._globs_can_be_read()
         self._times_can_be_read()
+        self._pupils_fit()
         return self
+
+    def _pupils_fit(self) -> None:
+        taught = [n for n, t in self.mixture.teachers.items() if t] if self.mixture else []
+        if taught and self.label.objective != "binary":
+            raise ValueError(
+                f"mixture.members: {taught} have a teacher; soft labels are for binary labels, "
+                f"found {self.label.objective}"
+            )
+        if taught and not self.label_delay:
+            raise ValueError(
+                f"mixture.members: {taught} have a teacher, but with a label.delay of 0 no row "
+                "waits for its label"
+            )
 
     def _true_objective_fits(self) -> None:
         true = self.true_objective

@@ -33,7 +33,10 @@ class MemberLineage:
     """One member of a mixture: what it was made from, and how much it counts.
 
     It may be older than the mixture: it learned what was known before its own ``as_of`` (ticks),
-    of events in ``[train_from, train_before)``. ``weight`` is positive; all sum to 1.
+    of events in ``[train_from, train_before)``. ``weight`` is not negative; all sum to 1.
+
+    A member with a teacher learned ``pseudo_rows`` besides, of events in ``[pseudo_from, as_of)``,
+    with the scores of the mixture's own teacher member as labels; ``pseudo_note`` says why none.
     """
 
     name: str
@@ -45,6 +48,18 @@ class MemberLineage:
     rows: int
     data_digest: str
     model_digest: str = ""
+    pseudo_rows: int = 0
+    pseudo_from: int | None = None
+    pseudo_note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON-serialisable dict; what only a member with a teacher has is left out elsewhere."""
+        out = asdict(self)
+        if not out["pseudo_rows"]:
+            del out["pseudo_rows"], out["pseudo_from"]
+        if not out["pseudo_note"]:
+            del out["pseudo_note"]
+        return out
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,7 @@ class Lineage:
                 del out[later]
         if not out["sealed_share"]:
             del out["sealed_share"]
-        out["members"] = list(out["members"])
+        out["members"] = [member.as_json() for member in self.members]
         if not out["members"]:
             del out["members"]
         if out["temperature"] == 1:

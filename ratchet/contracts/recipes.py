@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ratchet.contracts.defence import Part
 
@@ -33,9 +33,22 @@ class Recipe(Part):
 
 
 class Member(Recipe):
-    """One recipe of a mixture: trained anew every so many windows."""
+    """One recipe of a mixture: trained anew every so many windows.
+
+    One with a teacher learns besides from rows whose labels are not mature, each with the teacher's
+    score as its label (:mod:`ratchet.self_train.pseudo`).
+    """
 
     every: int = Field(default=1, ge=1, le=520)
+    teacher: str | None = Field(default=None, pattern=NAME)  # another member
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``teacher`` where there is none, so that digests stay what they were."""
+        found: dict[str, Any] = dump(self)
+        if found.get("teacher") is None:
+            found.pop("teacher", None)
+        return found
 
 
 # All that was ever known, seldom; the last weeks, often; the newest labels, always. Leaves of few
@@ -66,6 +79,31 @@ class Mixture(Part):
         if len(set(names)) != len(names):
             raise ValueError(f"members: names must differ, found {names}")
         return self
+
+    @model_validator(mode="after")
+    def _teachers_fit(self) -> Mixture:
+        teachers = self.teachers
+        for name, teacher in teachers.items():
+            if teacher is None:
+                continue
+            others = [n for n, t in teachers.items() if t is None]
+            if teacher not in others:
+                raise ValueError(
+                    f"members: the teacher of {name!r} is {teacher!r}; expected a member that has "
+                    f"no teacher itself, one of {others}"
+                )
+        late = [m.name for m in self.members if m.teacher is not None and m.every != 1]
+        if late:
+            raise ValueError(
+                f"members: {late} have a teacher and every > 1; expected every = 1, or they would "
+                "be judged on rows that they were taught"
+            )
+        return self
+
+    @property
+    def teachers(self) -> dict[str, str | None]:
+        """Each member's teacher, or None."""
+        return {m.name: m.teacher for m in self.members}
 
 
 # Ways to keep a model fresh: what each changes in the pipeline's file.

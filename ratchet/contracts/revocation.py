@@ -8,9 +8,11 @@
 
 A condition on columns holds for a row by its own values, and for a label by those of the row that
 it belongs to. A model descends from a source when its training query, (as-of, span of events),
-holds one of the source's rows or labels. Pseudo-labels carry ``model/<version>`` as their source,
-so a tainted model taints what it labelled, and so on until nothing changes. A parent alone taints
-nothing: training starts from scratch.
+holds one of the source's rows or labels. A mixture whose member was taught by another descends
+from the rows that taught the teacher, and from those that it labelled. Labels that carry
+``model/<version>`` as their source descend from that model, so a tainted one taints what it
+labelled, and so on until nothing changes. A parent alone taints nothing: training starts from
+scratch.
 """
 
 from __future__ import annotations
@@ -249,10 +251,15 @@ def _learned(
     bad: Sequence[NDArray[np.bool_]],
     kept_out: Sequence[NDArray[np.bool_]] | None,
 ) -> bool:
+    import numpy as np
+
     since = ALWAYS if lineage.train_from is None else lineage.train_from
+    # What a member was taught by another lies after that one's own rows.
+    taught = [(m.pseudo_from, m.as_of) for m in lineage.members if m.pseudo_from is not None]
+    spans = [(since, lineage.train_before), *taught]
     for i, part in enumerate(parts):
-        mine = bad[i] & (part.known < lineage.as_of)
-        mine &= (part.event >= since) & (part.event < lineage.train_before)
+        inside = [(part.event >= start) & (part.event < end) for start, end in spans]
+        mine = bad[i] & (part.known < lineage.as_of) & np.logical_or.reduce(inside)
         if kept_out is not None:
             mine &= ~kept_out[i]
         if mine.any():

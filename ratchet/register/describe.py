@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from ratchet.contracts.clock import Clock
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.lineage import Decision, Lineage
+from ratchet.contracts.lineage import Decision, Lineage, MemberLineage
 
 PAGE_LIMIT = 5000  # characters: the width of the description in MLflow's database
 GAP = "\u00a0\u00a0"
@@ -173,7 +173,7 @@ def recipe_of(lineage: Lineage) -> str:
     if lineage.members:
         show = clock_of(lineage.window).show
         parts = [
-            f"{m.name} {m.weight:.2f} (trained before {show(m.train_before)})"
+            f"{m.name} {m.weight:.2f} (trained before {show(m.train_before)}{taught_of(m)})"
             for m in lineage.members
         ]
         warmth = f"; temperature {lineage.temperature:.2f}" if lineage.temperature != 1 else ""
@@ -181,6 +181,16 @@ def recipe_of(lineage: Lineage) -> str:
     name = lineage.recipe.get("name", "")
     rest = {k: v for k, v in sorted(lineage.recipe.items()) if k != "name" and v is not None}
     return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)
+
+
+def taught_of(member: MemberLineage) -> str:
+    """How many rows another member labelled for it, or why none; empty without a teacher."""
+    teacher = member.recipe.get("teacher")
+    if teacher is None:
+        return ""
+    if not member.pseudo_rows:
+        return f", taught nothing: {member.pseudo_note}"
+    return f", {member.pseudo_rows:,} rows more labelled by {teacher}"
 
 
 def _window(decision: Decision) -> str:

@@ -12,6 +12,7 @@ unlabelled row is never a negative, and history is encoded once for all recipes.
 
 from ratchet.self_train.bundled import MIXTURE, Query, Trained, bundle_of, mixture_of
 from ratchet.self_train.choose import choose
+from ratchet.self_train.earned import weigh_earned
 from ratchet.self_train.economics import (
     Choice,
     Curve,
@@ -32,6 +33,7 @@ from ratchet.self_train.fit import train
 from ratchet.self_train.members import Moment, Plan, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
+from ratchet.self_train.pseudo import Taught, teach, waiting
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
 from ratchet.self_train.temperature import SHARPNESS, Temperature, sharpness_losses, temper
 from ratchet.self_train.training_set import (
@@ -58,6 +60,7 @@ __all__ = [
     "Plan",
     "Query",
     "Score",
+    "Taught",
     "Temperature",
     "Trained",
     "TrainingSet",
@@ -87,9 +90,12 @@ __all__ = [
     "split",
     "staleness",
     "stand_in",
+    "teach",
     "temper",
     "train",
     "training_set",
     "units_of",
+    "waiting",
     "weigh",
+    "weigh_earned",
 ]

@@ -61,6 +61,9 @@ class Trained:
         rows: how many were learned from.
         data_digest: SHA-256 (hex) of the training set.
         categories: the values that the model knows.
+        pseudo_rows: how many more it learned with a teacher's label.
+        pseudo_from: ticks; their events lie from there on. None without any.
+        pseudo_note: why a member with a teacher learned none.
     """
 
     moment: Moment
@@ -68,6 +71,9 @@ class Trained:
     rows: int
     data_digest: str
     categories: Categories
+    pseudo_rows: int = 0
+    pseudo_from: int | None = None
+    pseudo_note: str = ""
 
     @property
     def name(self) -> str:
@@ -162,6 +168,9 @@ def _member(part: Trained, weight: float) -> MemberLineage:
         train_before=moment.train_before,
         rows=part.rows,
         data_digest=part.data_digest,
+        pseudo_rows=part.pseudo_rows,
+        pseudo_from=part.pseudo_from,
+        pseudo_note=part.pseudo_note,
     )
 
 

@@ -115,22 +115,21 @@ def refuse_unlearnable(training: TrainingSet, definition: Definition) -> None:
     """Raise what :func:`train` names. XGBoost itself would train on all of these without a word."""
     import numpy as np
 
-    labels = training.labels
-    if training.rows < max(definition.train.min_rows, 1):
-        raise NoCandidate(
-            f"{training.rows} training rows < train.min_rows ({definition.train.min_rows})"
-        )
+    true = training.true  # a teacher's labels are probabilities, and count for nothing here
+    labels, rows = training.labels[true], int(true.sum())
+    if rows < max(definition.train.min_rows, 1):
+        raise NoCandidate(f"{rows} training rows < train.min_rows ({definition.train.min_rows})")
     if not np.isfinite(labels).all():
         bad = int((~np.isfinite(labels)).sum())
         raise NoCandidate(f"{bad} training labels are not finite; expected none")
     classes = len(definition.label.classes)
     if classes and not (np.isin(labels, np.arange(classes))).all():
         raise NoCandidate(f"training labels hold values that are none of the {classes} classes")
-    counted = labels[training.weights > 0]
+    counted = labels[training.weights[true] > 0]
     if len(counted) == 0 or (counted == counted[0]).all():
         only = "none" if len(counted) == 0 else f"{counted[0]:g}"
         raise NoCandidate(
-            f"{training.rows} training rows hold one label value only ({only}); "
+            f"{rows} training rows hold one label value only ({only}); "
             "expected two classes or a target that varies"
         )
     if np.isnan(training.matrix).all():

@@ -62,7 +62,7 @@ class History:
         if first not in self._digests:
             state = hashlib.sha256(canonical_json([self.matrix.shape[1], *self._names]).encode())
             positions = self.positions[first:]
-            _hash_strings(state, self.labelled.rows[KEY], positions)
+            hash_strings(state, self.labelled.rows[KEY], positions)
             for part in (self.labels[first:], self.matrix[first:]):
                 state.update(part.view("uint8").data)
             self._digests[first] = state.digest()
@@ -91,7 +91,8 @@ class TrainingSet:
         data_digest: SHA-256 (hex) over keys, labels, weights, matrix and categories, in order.
         train_from: ticks; None for all history.
         train_before: ticks.
-        reference: an evenly spaced sample of the rows' raw features, for drift.
+        reference: an evenly spaced sample of the rows' raw features, for drift; of true rows alone.
+        origin: shape (rows,): where each label is from (0: true, 1: a teacher); None: all true.
     """
 
     matrix: NDArray[np.float32]
@@ -103,11 +104,19 @@ class TrainingSet:
     train_from: int | None
     train_before: int
     reference: pa.Table
+    origin: NDArray[np.uint8] | None = None
 
     @property
     def rows(self) -> int:
         """How many rows."""
         return len(self.labels)
+
+    @property
+    def true(self) -> NDArray[np.bool_]:
+        """Shape (rows,): which have a true label."""
+        import numpy as np
+
+        return np.ones(self.rows, dtype=bool) if self.origin is None else self.origin == 0
 
 
 def best_constant(labels: NDArray[np.floating], classes: int) -> NDArray[np.float64]:
@@ -236,9 +245,10 @@ def _frequent(column: pa.ChunkedArray, most: int) -> tuple[str, ...]:
     return tuple(sorted(value for value, _ in ranked[:most]))
 
 
-def _hash_strings(
+def hash_strings(
     state: hashlib._Hash, column: pa.ChunkedArray, positions: NDArray[np.int64]
 ) -> None:
+    """Feed the strings at these positions to a digest, with where each ends."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
