@@ -18,7 +18,7 @@ from ratchet.self_train import State
 from tasks import windows
 from tasks.verify import verify
 from tasks.workspace import Workspace
-from tests.streams import _RECIPES, MIXED, PIPELINE, project, quick, workspace
+from tests.streams import _MEMBERS, _RECIPES, MIXED, PIPELINE, project, quick, workspace
 
 # Trees that learn by heart.
 DEEP = '[[recipes]]\nname = "all"\nrounds = 40\nmax_depth = 8\nlearning_rate = 0.3\n\n'
@@ -88,9 +88,11 @@ def test_a_cycle_that_was_cut_off_and_a_replay_come_to_the_same_state(
 
 
 def test_members_of_a_mixture_are_searched_too_and_rebuilt_from_the_lineage(tmp_path: Path) -> None:
-    weak = MIXED.replace("rounds = 6\nmax_depth = 2", "rounds = 40\nmax_depth = 8")
-    weak = weak.replace("every = 4\nrounds = 12", "every = 4\nrounds = 2")
-    project(tmp_path, 7, weak + "\n[search]\nbudget = 4\ntrials = 4\nwindows = 2\nalpha = 0.49\n")
+    alone = DEEP.replace("[[recipes]]", "[[mixture.members]]").replace(
+        "rounds", "every = 2\nrounds"
+    )
+    text = MIXED.replace(_MEMBERS, alone) + SEARCH + "windows = 2\nalpha = 0.4\n"
+    project(tmp_path, 8, text)
     space, made = run(tmp_path)
     state = State.from_json(made[-1].ledger["search"])
     assert state.changes, [searched(d) for d in made]
@@ -99,9 +101,9 @@ def test_members_of_a_mixture_are_searched_too_and_rebuilt_from_the_lineage(tmp_
     before, after = made[at].lineage, made[at + 1].lineage
     assert before is not None
     assert after is not None
-    assert {m.name for m in after.members} == {"anchor", "fresh"}
-    assert change.recipe in [m.recipe for m in after.members]
-    assert change.recipe not in [m.recipe for m in before.members]
+    assert [m.name for m in after.members] == ["all"]
+    assert after.members[0].recipe == change.recipe != before.members[0].recipe
+    assert change.recipe["every"] == 2
     champion = made[-1].champion_after
     assert champion is not None
     assert {e.verdict for e in verify(space, champion)} == {Verdict.PASS}
