@@ -53,9 +53,12 @@ def test_a_mediocre_recipe_improves_and_the_lineage_names_what_was_trained(
     assert change.because in describe(adopted).replace("\\", "")
     assert following.bill["search"] > 0
     assert run_metrics(adopted)["search/adopted"] == 1
-    champion = made[-1].champion_after
-    assert champion is not None
-    assert {e.verdict for e in verify(space, champion)} == {Verdict.PASS}
+    promoted = [d for d in made[made.index(adopted) + 1 :] if d.outcome == "promoted"]
+    assert promoted  # so that what is verified was made by a mutation
+    found = verify(space, promoted[-1].champion_after or 0)
+    assert {e.verdict for e in found} == {Verdict.PASS}
+    assert found[-1].check == "verify.recipe"
+    assert "1 changes before it" in found[-1].arithmetic
     monkeypatch.setattr("tasks.workspace.open_workspace", lambda _: space)
     shown = CliRunner().invoke(ratchet, ["status", "-p", "tiny"])
     assert shown.exit_code == 0, shown.output
