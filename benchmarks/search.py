@@ -207,7 +207,7 @@ def replace_budget(search: Search) -> Search:
 
 def truth(search: Search, lives: int) -> Iterator[dict[str, object]]:
     """On a world that stands still: was what was adopted better on 20,000 other rows of it?"""
-    for name, start in {"usual": STARTS["usual"], "good": GOOD}.items():
+    for name, start in {**STARTS, "good": GOOD}.items():
         adopted, worse = [], []
         for life in range(lives):
             fits = Fits(still(4000 + life))

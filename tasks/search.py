@@ -116,9 +116,13 @@ def race(cycle: Cycle, known: Evidence, field: Field) -> None:
 
 
 def _scored(cycle: Cycle, state: core.State, field: Field, trial: core.Trial) -> core.Trial:
+    import numpy as np
+
     definition = cycle.workspace.definition
     objective, labels = definition.label.objective, cycle.holdout_labels
     own, others = field.score(trial), field.against(trial.parent)
+    if not np.isfinite(own).all():
+        raise NoCandidate("it gave scores that are not finite")
     return core.scored(
         replace(trial, made=cycle.window.end),
         state,
