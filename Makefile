@@ -110,7 +110,7 @@ BANK =
 bench-economics: setup  ## retraining only where it pays, at several prices; BANK=FILE adds bank calls (half an hour)
 	$(BIN)/python -m benchmarks.economics $(if $(BANK),--streams flights sea sine recurring hyperplane prior bank --bank $(BANK))
 
-bench-search: setup  ## hyperparameters that improve in the shadow, on four streams; BANK=FILE for bank calls (8 minutes)
+bench-search: setup  ## hyperparameters that improve in the shadow, on four streams; BANK=FILE adds bank calls (6 minutes)
 	$(BIN)/python -m benchmarks.search --nulls 20 --truth 12 $(if $(BANK),--bank $(BANK),--streams sea sine hyperplane)
 
 bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (half an hour)

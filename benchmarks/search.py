@@ -1,6 +1,6 @@
 """Hyperparameters that improve in the shadow: what that gains, what it costs, how often it errs.
 
-    make bench-search BANK=bank_marketing.parquet                  # 8 minutes on one core
+    make bench-search BANK=bank_marketing.parquet                  # 6 minutes on one core
     python -m benchmarks.search --streams sea --seeds 3001         # part of it
 
 Test, then train, without a label delay: in each window the recipe in force is trained on all
