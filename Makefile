@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-pseudo bench-gamed bench-engine bench-economics bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-pseudo bench-gamed bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench-stack: setup  ## the stack's start-up, idle memory, and what it adds to a 
 BANK =
 bench-economics: setup  ## retraining only where it pays, at several prices; BANK=FILE adds bank calls (half an hour)
 	$(BIN)/python -m benchmarks.economics $(if $(BANK),--streams flights sea sine recurring hyperplane prior bank --bank $(BANK))
+
+bench-search: setup  ## hyperparameters that improve in the shadow, on four streams; BANK=FILE adds bank calls (6 minutes)
+	$(BIN)/python -m benchmarks.search --nulls 20 --truth 12 $(if $(BANK),--bank $(BANK),--streams sea sine hyperplane)
 
 bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (half an hour)
 	$(BIN)/python -m benchmarks.engine

@@ -53,6 +53,7 @@ class Fit:
             stream.features,
             parameters(recipe, residual=below is not None),
             recipe.rounds,
+            weights=_weights(recipe, rows, [len(p.labels) for p in parts]),
             margins=np.concatenate(margins) if margins else None,
         )
         self.booster = _load(model)
@@ -119,6 +120,16 @@ def parameters(recipe: Recipe, residual: bool = False) -> dict[str, Any]:
         "nthread": 1,
     }
     return {**found, "base_score": 0.5} if residual else found
+
+
+def _weights(
+    recipe: Recipe, windows: Sequence[int], rows: Sequence[int]
+) -> NDArray[np.float32] | None:
+    """What each row counts; a window's rows all the same."""
+    if recipe.half_life is None:
+        return None
+    ages = windows[-1] + 0.5 - np.asarray(windows)
+    return np.repeat(np.exp2(-ages / recipe.half_life), rows).astype(np.float32)
 
 
 def _load(model: bytes) -> Any:

@@ -4,7 +4,7 @@
 
 A life is 104 windows of 14 blocks. A block's gain (the champion's loss less the candidate's) is
 drawn with standard deviation 1, in ways that are unkind to a test. The sequential test runs on all
-lives at once with the arithmetic of :func:`ratchet.gate.sequential.bet` (a test compares the two).
+lives at once with the arithmetic of :func:`ratchet.contracts.betting.bet` (a test compares them).
 Beside it the paired block bootstrap of each window by itself, at the same alpha.
 """
 
@@ -17,11 +17,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.gate.bootstrap import FEWEST, bounds, draw
-from ratchet.gate.sequential import (
+from ratchet.contracts.betting import (
     BETS,
     CAP,
     DECAY,
+    FEWEST,
     LEAN_AT_FIRST,
     LEAN_BLOCKS,
     LEAST_LEAN,
@@ -29,8 +29,9 @@ from ratchet.gate.sequential import (
     MEMORY,
     MOST_LEAN,
     SHARE,
-    Comparison,
 )
+from ratchet.gate.bootstrap import bounds, draw
+from ratchet.gate.sequential import Comparison
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, int, int]  # lives, windows, blocks

@@ -67,6 +67,8 @@ def answered_cycle(workspace: Workspace, asked: Decision, answer: core.Answer) -
     cycle = begin(workspace, window, again="/".join(p for p in (before, AGAIN) if p))
     cycle.history = [d for d in cycle.history if d.cycle_key != asked.cycle_key]
     cycle.ledger = dict(cycle.history[-1].ledger) if cycle.history else {}
+    if "search" in asked.ledger:  # what was tried stays; changes of this window hold after it
+        cycle.ledger["search"] = asked.ledger["search"]
     cycle.rows_in = asked.rows_in
     made_anew = ("gate.", "register.", STOOD_IN)
     cycle.data_evidence = [e for e in asked.evidence if not e.check.startswith(made_anew)]

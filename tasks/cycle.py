@@ -82,7 +82,7 @@ class Cycle:
     # register
     decision: Decision | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    bill: dict[str, float] = field(default_factory=dict)  # CPU seconds: training, avoided
+    bill: dict[str, float] = field(default_factory=dict)  # CPU seconds: training, search, avoided
     _started: float = field(default_factory=cpu_seconds)
 
     def concluded(self) -> Decision:

@@ -21,6 +21,7 @@ from tasks import show
 from tasks.cycle import Cycle
 
 if TYPE_CHECKING:
+    from ratchet.contracts.definition import Definition
     from ratchet.contracts.lineage import Decision, MemberLineage
     from ratchet.contracts.recipes import Member, Recipe
     from tasks.self_train import Evidence
@@ -37,23 +38,24 @@ def measure_champion(cycle: Cycle) -> None:
     cycle.champion_metrics = summary(objective, cycle.holdout_labels, scores)
 
 
-def ask(cycle: Cycle, known: Evidence) -> None:
+def ask(cycle: Cycle, known: Evidence, recipes: Sequence[Recipe]) -> None:
     """Whether the recipes are trained now.
 
     Raises:
         NoCandidate: they are not: it is not worth it.
     """
     definition, champion = cycle.workspace.definition, cycle.champion_bundle
+    before = known.cut.train_before
     prices, length = _prices(cycle), definition.calendar.length
-    work = sum(_cells(cycle, known, recipe) for recipe in definition.recipes)
+    work = sum(work_of(known, definition, recipe, before) for recipe in recipes)
     if not work:
         return  # nothing to learn from: training says so
     trained = core.last_training(cycle.history)
-    before = champion.manifest.lineage.train_before if champion else known.cut.train_before
+    learned = champion.manifest.lineage.train_before if champion else before
     offer = core.Offer(
         work,
         _predictions(cycle, trained),
-        (known.cut.train_before - before) / length,
+        (before - learned) / length,
         cycle.window.index,
     )
     looks = core.looks(cycle.history, length)
@@ -98,7 +100,7 @@ def _of_member(
     trained = core.last_training(cycle.history, member.name)
     weights = {m.name: m.weight for m in _members(cycle.history)}
     offer = core.Offer(
-        _cells(cycle, known, member),
+        work_of(known, definition, member, known.cut.train_before),
         _predictions(cycle, trained),
         (known.cut.train_before - before) / length,
         now,
@@ -155,8 +157,8 @@ def _predictions(cycle: Cycle, trained: Decision | None) -> list[int]:
     return [*(d.rows_in for d in found if not d.is_rollback), cycle.rows_in]
 
 
-def _cells(cycle: Cycle, known: Evidence, recipe: Recipe) -> float:
-    definition, before = cycle.workspace.definition, known.cut.train_before
+def work_of(known: Evidence, definition: Definition, recipe: Recipe, before: int) -> float:
+    """The work of training a recipe on what happened before a tick, in cells."""
     length = definition.calendar.length
     since = None if recipe.history is None else before - recipe.history * length
     found = known.labelled.within(since, before)

@@ -26,30 +26,31 @@ from tasks.taught import teachable
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
     from ratchet.contracts.lineage import Decision
+    from ratchet.contracts.recipes import Member
     from tasks.self_train import Evidence
     from tasks.workspace import Workspace
 
 
-def trained(cycle: Cycle, known: Evidence) -> list[core.Trained]:
+def trained(cycle: Cycle, known: Evidence, declared: Sequence[Member]) -> list[core.Trained]:
     """Every member's model as of this cycle; one that cannot be trained yet is left out.
+
+    Args:
+        declared: the members, or what a search has made of them.
 
     Raises:
         NoCandidate: none can be.
     """
     definition = cycle.workspace.definition
-    assert definition.mixture is not None  # noqa: S101  asked by its caller
     found: list[core.Trained] = []
     reasons = []
-    planned = core.moments(
-        definition.mixture.members, definition, known.labelled, known.cut, cycle.window.end
-    )
+    planned = core.moments(declared, definition, known.labelled, known.cut, cycle.window.end)
     pupils = [m for m in planned if m.member.teacher is not None]
     planned = [m for m in planned if m.member.teacher is None]
     if definition.economics is not None:
         planned = economics.due(cycle, known, planned)
     for moment in (*planned, *pupils):
         try:
-            found.append(_kept(cycle, known, moment, _teacher(moment, found)))
+            found.append(kept(cycle, known, moment, teacher=_teacher(moment, found)))
         except NoCandidate as reason:
             reasons.append(f"{moment.member.name}: {reason}")
             show.log(f"without {reasons[-1]}")
@@ -73,20 +74,35 @@ def _teacher(moment: core.Moment, found: Sequence[core.Trained]) -> core.Trained
     raise NoCandidate(f"its teacher {name} has no model yet")
 
 
-def _kept(
-    cycle: Cycle, known: Evidence, moment: core.Moment, teacher: core.Trained | None
+def kept(
+    cycle: Cycle,
+    known: Evidence,
+    moment: core.Moment,
+    *,
+    teacher: core.Trained | None = None,
+    bill: str = "training",
 ) -> core.Trained:
+    """The model of this training: from the table where it is there, else trained and put there.
+
+    Args:
+        teacher: the model that gives the soft labels of a pupil.
+        bill: the item of the cycle's bill that a training is charged to.
+
+    Raises:
+        NoCandidate: as :func:`train`.
+    """
     import pyarrow as pa
 
     if (row := stored(cycle.workspace, known, moment, teacher)) is not None:
         facts = json.loads(row["facts"])
-        _charge(cycle, "avoided", facts["cpu"])
+        if bill == "training":
+            _charge(cycle, "avoided", facts["cpu"])
         return _read(moment, facts, row["model"])
     key = training_key(cycle.workspace, known, moment, teacher)
     window = cycle.workspace.calendar.window_of(moment.as_of - 1).index
     started = cpu_seconds()
     part = train(cycle.workspace, known, moment, cycle.window.end, teacher)
-    spent = _charge(cycle, "training", cpu_seconds() - started)
+    spent = _charge(cycle, bill, cpu_seconds() - started)
     facts = {
         "rows": part.rows,
         "data": part.data_digest,

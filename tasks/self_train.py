@@ -34,7 +34,7 @@ from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.revocation import revoked_now, where_columns, with_cells, without_revoked
 from ratchet.contracts.score import member_margins, mix, predict, scores_of
 from ratchet.errors import NoCandidate
-from tasks import economics, members, show
+from tasks import economics, members, search, show
 from tasks.cycle import Cycle, cpu_seconds
 from tasks.sealed import seal_of
 from tasks.taught import untaught
@@ -99,11 +99,12 @@ def self_train(cycle: Cycle) -> None:
 def _recipes(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     """A candidate a recipe, and its scores on the holdout."""
     definition = cycle.workspace.definition
+    recipes = search.in_force(cycle, definition.recipes)
     if definition.economics is not None:
-        economics.ask(cycle, known)
+        economics.ask(cycle, known, recipes)
     started = cpu_seconds()
     history = core.encode_history(definition, known.labelled, known.cut.train_before)
-    for recipe in definition.recipes:
+    for recipe in recipes:
         training = core.training_set(history, definition, recipe)
         model = core.train(training, definition, recipe)
         cycle.candidates[recipe.name] = core.bundle_of(
@@ -115,16 +116,18 @@ def _recipes(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     cycle.bill["training"] = round(cpu_seconds() - started, 4)
     hold_out(cycle, known)
     losses = [d.recipe_losses for d in cycle.history if d.recipe_losses]
-    names = [r.name for r in definition.recipes]
+    names = [r.name for r in recipes]
     cycle.chosen, cycle.chosen_because = core.choose(names, losses)
     cycle.scores = {name: predict(b, cycle.judged_rows()) for name, b in cycle.candidates.items()}
+    search.race(cycle, known, search.of_recipes(cycle, known, recipes, history))
     return cycle.scores
 
 
 def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     """One candidate that holds the members, and each member's scores on the holdout."""
     definition, cut = cycle.workspace.definition, known.cut
-    parts = members.trained(cycle, known)
+    assert definition.mixture is not None  # noqa: S101  asked by its caller
+    parts = members.trained(cycle, known, search.in_force(cycle, definition.mixture.members))
     teachers = {part.name: part.moment.member.teacher for part in parts}
     found = members.weigh(definition, cycle.history, teachers)
     warmth = members.temper(definition, cycle.history)
@@ -152,6 +155,8 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
         cycle.sharpness_losses = core.sharpness_losses(
             objective, cycle.holdout_labels, mix(margins, weights)
         )
+    mixed = search.Mixed(margins, weights, warmth.value)
+    search.race(cycle, known, search.of_members(cycle, known, parts, mixed))
     return {name: scores_of(objective, found) for name, found in margins.items()}
 
 

@@ -9,7 +9,7 @@ from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
 from ratchet.contracts.bundle import Bundle, sha256
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.lineage import Lineage, digest_of, mixture_lineage
+from ratchet.contracts.lineage import Decision, Lineage, digest_of, mixture_lineage
 from ratchet.contracts.recipes import Member, Recipe
 from ratchet.errors import DefinitionError, RatchetError
 from tasks import decisions, members
@@ -24,7 +24,8 @@ def verify(workspace: Workspace, version: int) -> list[Evidence]:
 
     Returns one evidence each: ``verify.stored``, ``verify.code`` (a warning when the code or its
     libraries have changed since), ``verify.rows`` (digest of the training set), ``verify.model``,
-    and for a mixture ``verify.weights``, before it ``verify.pseudo`` where a member has a teacher.
+    with a search ``verify.recipe``, and for a mixture ``verify.weights``, before these
+    ``verify.pseudo`` where a member has a teacher.
 
     Raises:
         NotFound: no such version.
@@ -47,6 +48,8 @@ def verify(workspace: Workspace, version: int) -> list[Evidence]:
     ]
     if any(m.recipe.get("teacher") for m in lineage.members):
         found.append(_same("verify.pseudo", _taught(again), _taught(lineage), Verdict.BLOCK))
+    if workspace.definition.search is not None:
+        found.append(_searched(workspace, lineage))
     return [*found, _weights(workspace, lineage)] if lineage.members else found
 
 
@@ -110,18 +113,46 @@ def _taught(lineage: Lineage) -> str:
     )
 
 
+def _made_by(workspace: Workspace, lineage: Lineage) -> Decision | None:
+    """The first decision that names this model."""
+    return next(
+        (
+            d
+            for d in decisions.done(workspace)
+            if d.lineage is not None and d.lineage.model_digest == lineage.model_digest
+        ),
+        None,
+    )
+
+
+def _searched(workspace: Workspace, lineage: Lineage) -> Evidence:
+    """Whether the hyperparameters are those that the search's state gave before this model."""
+    name, definition = "verify.recipe", workspace.definition
+    made = _made_by(workspace, lineage)
+    if made is None or lineage.definition_digest != definition.digest:
+        text = "no decision under this definition names this model, so it is not known what held"
+        return Evidence(name, Verdict.INCONCLUSIVE, text)
+    before = decisions.before(workspace, made)
+    state = core.State.from_json(before[-1].ledger.get("search", {}) if before else {})
+    declared = definition.mixture.members if definition.mixture else definition.recipes
+    held = {r.name: core.in_force(state, r, made.window_index) for r in declared}
+    used = [m.recipe for m in lineage.members] or [lineage.recipe]
+    wrong = [u["name"] for u in used if held[u["name"]].model_dump(mode="json") != dict(u)]
+    changed = [c.name for c in state.changes if c.window < made.window_index]
+    text = f"as declared and as {len(changed)} changes before it have left them"
+    if wrong:
+        text = f"{', '.join(wrong)}: not what earlier decisions give"
+    return Evidence(name, Verdict.BLOCK if wrong else Verdict.PASS, text)
+
+
 def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
     """Whether the decisions before it give these weights and this temperature."""
     name = "verify.weights"
-    made = [
-        d
-        for d in decisions.done(workspace)
-        if d.lineage is not None and d.lineage.model_digest == lineage.model_digest
-    ]
-    if not made:
+    made = _made_by(workspace, lineage)
+    if made is None:
         text = "no decision names this model, so what its members had shown is not known"
         return Evidence(name, Verdict.INCONCLUSIVE, text)
-    before = decisions.before(workspace, made[0])
+    before = decisions.before(workspace, made)
     recorded = {m.name: m.weight for m in lineage.members}
     teachers = {m.name: m.recipe.get("teacher") for m in lineage.members}
     found = members.weigh(workspace.definition, before, teachers).weights

@@ -66,10 +66,11 @@ def _status(name: str) -> dict[str, Any]:
         "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
         "cpu_seconds": {
             name: round(sum(d.bill.get(name, 0.0) for d in made), 1)
-            for name in ("cpu", "training", "avoided")
+            for name in ("cpu", "training", "search", "avoided")
         },
         **_sealed(workspace, made),
         **_economics(workspace, made),
+        **_search(workspace, made),
     }
 
 
@@ -97,6 +98,18 @@ def _sealed(workspace: Workspace, made: list[Decision]) -> dict[str, Any]:
     account = Account.from_json(made[-1].ledger.get("sealed", {}) if made else {})
     left = round(account.left(part.alpha), 6)
     return {"sealed": {**account.as_json(), "alpha": part.alpha, "left": left}}
+
+
+def _search(workspace: Workspace, made: list[Decision]) -> dict[str, Any]:
+    """What the search for better hyperparameters has come to, where the pipeline declares one."""
+    from ratchet.self_train import State
+
+    if workspace.definition.search is None:
+        return {}
+    state = State.from_json(made[-1].ledger.get("search", {}) if made else {})
+    changes = [{"window": c.window, "recipe": c.name, "because": c.because} for c in state.changes]
+    racing = [trial.name for trial in state.trials]
+    return {"search": {"tried": state.started, "racing": racing, "changes": changes}}
 
 
 def _show_status(one: dict[str, Any]) -> None:
@@ -129,14 +142,26 @@ def _show_status(one: dict[str, Any]) -> None:
             f"save {found['saving']:.4g}; {found['put_off']:.0f} put off, {found['avoided']:.4g} "
             f"avoided (a CPU second went through {found['cells_per_second']:,.0f} cells)"
         )
+    if searched := one.get("search"):
+        console.print(f"  search      {_searched(searched)}")
     console.print(f"  bill        {_bill(one)}")
+
+
+def _searched(found: dict[str, Any]) -> str:
+    """How many mutations were tried, and what the newest one changed that was adopted."""
+    changes, racing = found["changes"], len(found["racing"])
+    text = f"{found['tried']} mutations tried, {len(changes)} adopted, {racing} racing"
+    if changes:
+        text += f"; newest of {changes[-1]['recipe']}: {changes[-1]['because']}"
+    return text
 
 
 def _bill(one: dict[str, Any]) -> str:
     """Wall and CPU time; what members of a mixture had cost that were not trained again."""
     cpu, text = one["cpu_seconds"], f"{one['seconds']:,} s of wall time"
     if cpu["cpu"]:
-        text += f", {cpu['cpu']:,} s of CPU ({cpu['training']:,} s training)"
+        searched = f", {cpu['search']:,} s search" if cpu["search"] else ""
+        text += f", {cpu['cpu']:,} s of CPU ({cpu['training']:,} s training{searched})"
     if cpu["avoided"]:
         text += f"; {cpu['avoided']:,} s of training avoided"
     return text

@@ -26,6 +26,7 @@ from ratchet.contracts.economics import Economics
 from ratchet.contracts.notice import Notify
 from ratchet.contracts.recipes import NAME, Mixture, Recipe
 from ratchet.contracts.sealed import Sealed
+from ratchet.contracts.search import Search
 from ratchet.contracts.sections import (
     Drift,
     FeatureKind,
@@ -74,6 +75,7 @@ class Definition(Part):
     recipes: tuple[Recipe, ...] = Field(default=(), max_length=32)
     mixture: Mixture | None = None
     economics: Economics | None = None
+    search: Search | None = None
     drift: Drift = Drift()
     gate: Gate = Gate()
     watch: Watch = Watch()

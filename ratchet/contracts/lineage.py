@@ -151,7 +151,7 @@ class Decision:
     sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # to rows and labels in
     ledger: Mapping[str, Any] = field(default_factory=dict)  # what the gate knows from here on
     seconds: Mapping[str, float] = field(default_factory=dict)
-    bill: Mapping[str, float] = field(default_factory=dict)  # CPU seconds: spent, training, avoided
+    bill: Mapping[str, float] = field(default_factory=dict)  # CPU seconds: spent, training, ...
     peak_mib: float = 0.0
     run_id: str | None = None
     links: Mapping[str, str] = field(default_factory=dict)

@@ -110,8 +110,9 @@ class Mixture(Part):
 POLICIES: Mapping[str, Mapping[str, Any]] = {
     "declared": {},
     "always": {"economics": None},
-    "mixture": {"recipes": (), "mixture": Mixture()},
-    "full": {"recipes": (Recipe(name="full"),), "mixture": None},
-    "shallow": {"recipes": (Recipe(name="shallow", max_depth=3),), "mixture": None},
-    "sliding": {"recipes": (Recipe(name="sliding", history=8),), "mixture": None},
+    "unsearched": {"search": None},
+    "mixture": {"recipes": (), "mixture": Mixture(), "search": None},
+    "full": {"recipes": (Recipe(name="full"),), "mixture": None, "search": None},
+    "shallow": {"recipes": (Recipe(name="shallow", max_depth=3),), "mixture": None, "search": None},
+    "sliding": {"recipes": (Recipe(name="sliding", history=8),), "mixture": None, "search": None},
 }

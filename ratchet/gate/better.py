@@ -1,6 +1,5 @@
 """Is the candidate better? What decides, what informs, and what stands for both at the beginning.
 
->>> known = count(known, events, champion - candidate, noise, definition)     # doctest: +SKIP
 >>> improvement(champion, candidate, known, definition, fresh=True).verdict   # doctest: +SKIP
 <Verdict.PASS: 'PASS'>
 
@@ -12,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import CLIP, LOSS_NAME
-from ratchet.gate.bootstrap import FEWEST, Blocks, Bounds, block_means, bounds
-from ratchet.gate.sequential import Comparison, bet
+from ratchet.contracts.metrics import LOSS_NAME
+from ratchet.gate.bootstrap import Blocks, Bounds, bounds
+from ratchet.gate.sequential import Comparison
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,58 +22,8 @@ if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
 
     Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 PASS, BLOCK, UNSURE = Verdict.PASS, Verdict.BLOCK, Verdict.INCONCLUSIVE
-
-
-def seen_until(known: Comparison, events: Ints) -> int:
-    """Tick up to which rows are counted, once these are."""
-    return max(int(events.max()) + 1, known.judged_before or 0)
-
-
-def disagreement(objective: str, candidate: Floats, champion: Floats) -> Floats:
-    """Variance of each row's difference in loss, up to a factor, if the truth lies between the two.
-
-    Known before any label. Both scores have shape (rows,) or (rows, classes); the result (rows,).
-    """
-    import numpy as np
-
-    if objective == "regression":
-        return np.asarray((candidate - champion) ** 2, dtype=np.float64)
-    if objective == "binary":
-        candidate, champion = (np.stack([1 - s, s], axis=1) for s in (candidate, champion))
-    middle = (candidate + champion) / 2
-    ratio = np.log(np.clip(candidate, CLIP, 1)) - np.log(np.clip(champion, CLIP, 1))
-    mean = (middle * ratio).sum(axis=1)
-    return np.asarray((middle * (ratio - mean[:, None]) ** 2).sum(axis=1), dtype=np.float64)
-
-
-def count(
-    known: Comparison, events: Ints, gains: Floats, noise: Floats, definition: Definition
-) -> Comparison:
-    """The comparison after the rows of this holdout that no decision has counted yet.
-
-    A block's gain is taken in units of what the models' disagreement lets expect, so that one loud
-    day does not drown ten quiet ones (weights by precision).
-
-    Args:
-        known: before.
-        events: shape (rows,), ticks.
-        gains: shape (rows,), the champion's loss less the candidate's.
-        noise: shape (rows,), from :func:`disagreement`.
-        definition: gives ``gate.blocks`` (of a whole holdout) and ``gate.min_improvement``.
-    """
-    import numpy as np
-
-    fresh = events >= (known.judged_before if known.judged_before is not None else -np.inf)
-    if not fresh.any():
-        return known
-    blocks = max(FEWEST, round(definition.gate.blocks * float(fresh.mean())))
-    means = block_means(events[fresh], gains[fresh], blocks) - definition.gate.min_improvement
-    units = np.sqrt(block_means(events[fresh], noise[fresh], blocks))
-    means = np.divide(means, units, np.zeros_like(means), where=units > 0)
-    return bet(known, means, seen_until(known, events))
 
 
 def improvement(

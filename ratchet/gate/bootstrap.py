@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
+from ratchet.contracts.betting import FEWEST
 from ratchet.contracts.metrics import equal_mass, student_quantile
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
-
-FEWEST = 5  # blocks; with fewer, no bound means anything
 
 
 class Bounds(NamedTuple):
@@ -69,14 +68,6 @@ def draw(events: Ints, blocks: int, resamples: int, seed: tuple[int, ...]) -> Bl
     shares = np.full(count, 1.0 / count) if count else np.zeros(0)
     drawn = random.multinomial(count, shares, size=resamples) if count else np.zeros((resamples, 0))
     return Blocks(codes, count, drawn.astype(np.float64))
-
-
-def block_means(events: Ints, values: Floats, blocks: int) -> Floats:
-    """Means of ``values``, shape (rows,), in blocks of event time, in order; at most ``blocks``."""
-    import numpy as np
-
-    codes = equal_mass(events, blocks)
-    return np.asarray(np.bincount(codes, values) / np.bincount(codes), dtype=np.float64)
 
 
 def bounds(values: Floats, blocks: Blocks, alpha: float) -> Bounds:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ratchet.contracts.betting import FEWEST, count, disagreement, seen_until
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import (
     HEADLINE,
@@ -16,15 +17,8 @@ from ratchet.contracts.metrics import (
     row_losses,
     student_quantile,
 )
-from ratchet.gate.better import (
-    count,
-    disagreement,
-    first_champion,
-    improvement,
-    seen_until,
-    this_window,
-)
-from ratchet.gate.bootstrap import FEWEST, Blocks, draw
+from ratchet.gate.better import first_champion, improvement, this_window
+from ratchet.gate.bootstrap import Blocks, draw
 from ratchet.gate.sequential import Comparison
 from ratchet.gate.slices import judge_slices
 
@@ -111,7 +105,8 @@ def judge(request: GateInput, definition: Definition) -> Judgement:
         champion = row_losses(objective, request.y, request.champion)
         if found[1].verdict.lets_through:
             noise = disagreement(objective, request.candidate, request.champion)
-            known = count(known, request.events, champion - candidate, noise, definition)
+            gains, least = champion - candidate, gate.min_improvement
+            known = count(known, request.events, gains, noise, gate.blocks, least)
         fresh = known.windows > request.comparison.windows
         found.append(improvement(champion, candidate, known, definition, fresh=fresh))
         found.append(this_window(champion - candidate, blocks, definition))

@@ -28,9 +28,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ratchet.contracts.betting import FEWEST
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import student_quantile
-from ratchet.gate.bootstrap import FEWEST, Blocks, standard_errors
+from ratchet.gate.bootstrap import Blocks, standard_errors
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from ratchet.contracts.clock import Clock
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision, Lineage, MemberLineage
+from ratchet.contracts.search import CHECK as SEARCH
 
 PAGE_LIMIT = 5000  # characters: the width of the description in MLflow's database
 GAP = "\u00a0\u00a0"
@@ -67,6 +68,7 @@ def _sections(decision: Decision, checks: int | None, cell: int) -> list[str]:
         _champion(decision),
         "\n".join(f"- {plain(reason, cell)}" for reason in reasons),
         _metrics(decision),
+        _search(decision),
         _evidence(decision, checks, cell),
         _trained_on(decision),
         _window(decision),
@@ -107,12 +109,21 @@ def _evidence(decision: Decision, checks: int | None, cell: int) -> str:
     if not decision.evidence:
         return ""
     shown = sorted((e for e in decision.evidence if _always_shown(e)), key=_rank)
-    others = [e for e in decision.evidence if not _always_shown(e)]
+    others = [e for e in decision.evidence if not _always_shown(e) and e.check != SEARCH]
     kept = others if checks is None else others[:checks]
     rows = [(plain(e.check, 60), _mark(e.verdict), plain(e.arithmetic, cell)) for e in shown + kept]
     text = f"### Evidence\n\n{_table(('check', 'verdict', 'arithmetic'), rows)}"
     left = len(others) - len(kept)
     return f"{text}\n\nand {left} more checks that passed." if left else text
+
+
+def _search(decision: Decision) -> str:
+    """What was tried in the shadow, one line each; what was adopted first."""
+    said = next((e.arithmetic for e in decision.evidence if e.check == SEARCH), "")
+    if not said:
+        return ""
+    lines = "\n".join(f"- {plain(one, 400)}" for one in said.split("; ")[:16])
+    return f"### Tried in the shadow\n\n{lines}"
 
 
 def _always_shown(evidence: Evidence) -> bool:

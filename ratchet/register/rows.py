@@ -15,6 +15,7 @@ from ratchet.contracts.economics import CHECK as ECONOMICS
 from ratchet.contracts.evidence import Evidence
 from ratchet.contracts.lineage import Decision, Lineage, canonical_json, digest_of
 from ratchet.contracts.seams import CYCLE_KEY_TAG, DIGEST_TAG
+from ratchet.contracts.search import CHECK as SEARCH
 from ratchet.errors import Damaged
 from ratchet.register.describe import clock_of, weights_of
 
@@ -189,6 +190,12 @@ def run_metrics(decision: Decision) -> dict[str, float]:
             for e in decision.evidence
             if e.check == ECONOMICS
             for name, value in (("economics/saving", e.measured), ("economics/cost", e.threshold))
+        },
+        **{
+            f"search/{name}": e.details[name]
+            for e in decision.evidence
+            if e.check == SEARCH
+            for name in ("racing", "tried", "adopted", "cells")
         },
     }
     return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}

@@ -30,11 +30,13 @@ from ratchet.self_train.economics import (
     units_of,
 )
 from ratchet.self_train.fit import train
-from ratchet.self_train.members import Moment, Plan, moments, now, plan
+from ratchet.self_train.members import Moment, Plan, at, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
 from ratchet.self_train.pseudo import Taught, teach, waiting
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
+from ratchet.self_train.search import entered, failed, judged, planned, scored
+from ratchet.self_train.search_state import State, Trial, in_force
 from ratchet.self_train.temperature import SHARPNESS, Temperature, sharpness_losses, temper
 from ratchet.self_train.training_set import (
     History,
@@ -60,20 +62,27 @@ __all__ = [
     "Plan",
     "Query",
     "Score",
+    "State",
     "Taught",
     "Temperature",
     "Trained",
     "TrainingSet",
+    "Trial",
     "Weighing",
     "account",
+    "at",
     "best_constant",
     "bundle_of",
     "cells",
     "choose",
     "encode_history",
+    "entered",
+    "failed",
     "fell",
+    "in_force",
     "invest",
     "join_labels",
+    "judged",
     "last_training",
     "looks",
     "member_looks",
@@ -83,7 +92,9 @@ __all__ = [
     "now",
     "overlap",
     "plan",
+    "planned",
     "reference",
+    "scored",
     "scores",
     "sharpness_losses",
     "short",

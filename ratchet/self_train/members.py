@@ -93,6 +93,11 @@ def moments(
 def now(member: Member, definition: Definition, cut: Cut, as_of: int, ago: int = 0) -> Moment:
     """A training as of this cycle, or ``ago`` windows before; arguments as of :func:`moments`."""
     length = definition.calendar.length
-    before = cut.train_before - ago * length
+    return at(member, definition, as_of - ago * length, cut.train_before - ago * length)
+
+
+def at(member: Member, definition: Definition, as_of: int, before: int) -> Moment:
+    """A training as of a tick, of events before another."""
+    length = definition.calendar.length
     since = None if member.history is None else before - member.history * length
-    return Moment(member, as_of - ago * length, since, before)
+    return Moment(member, as_of, since, before)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ratchet.contracts.defence import Record, Shield, Trusted
 from ratchet.contracts.definition import Definition, load, parse
 from ratchet.contracts.recipes import Recipe
+from ratchet.contracts.search import Search
 from ratchet.contracts.sections import Source
 from ratchet.errors import DefinitionError
 
@@ -172,6 +173,12 @@ WRONG: list[tuple[str, Any, tuple[str, ...]]] = [
     ("shield__max_mismatch", 0.5, ("less than 0.5",)),
     ("shield__max_source_share", 1.1, ("less than or equal to 1",)),
     ("shield__displacement", -0.1, ("greater than or equal to 0",)),
+    ("search__trials", 9, ("less than or equal to 8", "9")),
+    ("search__budget", 0, ("greater than 0",)),
+    ("search__windows", 1, ("greater than or equal to 2", "1")),
+    ("search__alpha", 0.5, ("less than 0.5",)),
+    ("search__max_depth", 17, ("less than or equal to 16",)),
+    ("search__max_rounds", 9, ("greater than or equal to 10",)),
 ]
 
 
@@ -214,7 +221,7 @@ def test_what_does_not_fit_together_is_said() -> None:
         (
             "colour",
             "drift, economics, features, gate, label, mixture, name, notify, recipes, record, "
-            "sealed, shield, source, time, train, true_objective, trusted, validate",
+            "sealed, search, shield, source, time, train, true_objective, trusted, validate",
         ),
         ("source__colour", "features, ignore, key, known, labels, landing"),
         ("validate__colour", "max_quarantined_share, max_skill_loss"),
@@ -231,7 +238,13 @@ def test_an_unknown_key_is_told_which_keys_there_are(path: str, allowed: str) ->
     assert allowed in said
 
 
-SECTIONS = {"trusted": Trusted, "record": Record, "shield": Shield, "source": Source}
+SECTIONS = {
+    "trusted": Trusted,
+    "record": Record,
+    "shield": Shield,
+    "source": Source,
+    "search": Search,
+}
 
 
 @pytest.mark.parametrize(

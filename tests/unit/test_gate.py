@@ -49,8 +49,8 @@ def logistic(x: np.ndarray) -> np.ndarray:
 
 def begun(champion: int = 1, evidence: float = 24.0) -> Comparison:
     """A comparison that three windows have nearly decided."""
-    capital = (evidence / 4,) * 4
-    return Comparison(champion, 1, capital, 0, windows=3, blocks=168, variance=0.05)
+    known = {"capital": (evidence / 4,) * 4, "judged_before": 0, "windows": 3, "blocks": 168}
+    return Comparison(champion, variance=0.05, **known)
 
 
 def found(request: GateInput, pipeline: Definition = PIPELINE) -> dict[str, Evidence]:

@@ -21,11 +21,10 @@ from benchmarks.gate import (
     sequential,
     wait,
 )
+from ratchet.contracts.betting import BETS, bet, disagreement
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.metrics import row_losses
 from ratchet.gate import Comparison, judge
-from ratchet.gate.better import disagreement
-from ratchet.gate.sequential import BETS, bet
 from tests.unit.test_gate import PIPELINE, request
 
 LIVES, WINDOWS = 400, 60
