@@ -21,8 +21,8 @@ value send it anywhere, and a first champion that leans on one feature is worse 
 without it.
 
 **Jitter.** Numbers move by a normal step of a small share of their standard deviation; the 99th
-percentile of how far scores move has a limit. Without noise in its rows a model need not move at
-all, so the limit is the same for every candidate; the champion's figure is shown beside it.
+percentile of how far scores move may exceed neither a limit nor the champion's by more than a
+margin, because how far a good model moves depends on the stream.
 
 Promise: plain arithmetic on scores that are handed in; the same rows give the same verdicts.
 """
@@ -223,15 +223,18 @@ def _jitter(request: FitnessInput, definition: Definition) -> Evidence:
         text = "scores of rows whose numbers moved are not finite or out of range"
         return Evidence(JITTER, Verdict.BLOCK, text)
     found = _movement(request.candidate, objective, request.y)
-    fits = found <= part.max_jitter_change
+    limit, said = part.max_jitter_change, "the maximum"
+    if request.champion is not None and request.champion.jittered is not None:
+        allowed = _movement(request.champion, objective, request.y) + part.jitter_margin
+        if allowed < limit:
+            limit, said = allowed, f"the champion's + {part.jitter_margin:g}"
+    fits = found <= limit
     text = (
         f"numbers moved by {part.jitter:g} of their standard deviation: 1 row of 100 changes its "
-        f"score by more than {found:.4f} {'<=' if fits else '>'} {part.max_jitter_change:g}"
+        f"score by more than {found:.4f} {'<=' if fits else '>'} {limit:.4f} ({said})"
     )
-    if request.champion is not None and request.champion.jittered is not None:
-        text += f"; the champion's by {_movement(request.champion, objective, request.y):.4f}"
     verdict = Verdict.PASS if fits else Verdict.BLOCK
-    return Evidence(JITTER, verdict, text, found, part.max_jitter_change)
+    return Evidence(JITTER, verdict, text, found, limit)
 
 
 def _movement(side: Side, objective: str, y: Floats) -> float:
