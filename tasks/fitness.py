@@ -10,7 +10,7 @@ from ratchet import gate as core
 from ratchet.contracts.columns import EVENT
 from ratchet.contracts.evidence import Evidence
 from ratchet.contracts.metrics import row_losses, spread
-from ratchet.contracts.score import predict
+from ratchet.contracts.score import predict, predict_without
 from ratchet.errors import ModelError
 from tasks import show
 from tasks.cycle import Cycle
@@ -67,7 +67,7 @@ def _side(bundle: Bundle, rows: pa.Table, moved: pa.Table | None) -> core.Side:
     return core.Side(
         visits=core.visits_of(manifest.lineage, len(manifest.classes)),
         scores=_scores(bundle, rows),
-        without={n: _scores(bundle, core.without(rows, n)) for n in manifest.features},
+        without=predict_without(bundle, rows),
         jittered=None if moved is None else _scores(bundle, moved),
     )
 
@@ -85,10 +85,10 @@ def _scores(bundle: Bundle, rows: pa.Table) -> NDArray[np.float64]:
 
 
 def _log_latency(candidate: Bundle, champion: Bundle | None, rows: pa.Table) -> None:
-    """The time that scoring takes here and now, best of three by turns; it decides nothing."""
+    """The time that scoring takes here and now, best of two by turns; it decides nothing."""
     models = {"candidate": candidate, **({"champion": champion} if champion else {})}
     took = dict.fromkeys(models, float("inf"))
-    for _ in range(3):
+    for _ in range(2):
         for name, bundle in models.items():
             started = time.perf_counter()
             _scores(bundle, rows)

@@ -9,7 +9,7 @@ better, by a test that holds however often it looks; nothing missing, broken or 
 """
 
 from ratchet.gate.approval import Answer, answered, awaiting
-from ratchet.gate.fitness import FitnessInput, Side, jittered, judge_fitness, visits_of, without
+from ratchet.gate.fitness import FitnessInput, Side, jittered, judge_fitness, visits_of
 from ratchet.gate.judge import GateInput, Judgement, judge
 from ratchet.gate.membership import MembershipInput, judge_membership
 from ratchet.gate.sealed import Account, Reading, SealedInput, judge_sealed
@@ -40,5 +40,4 @@ __all__ = [
     "judge_true_objective",
     "judge_trusted",
     "visits_of",
-    "without",
 ]

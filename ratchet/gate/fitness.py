@@ -113,15 +113,6 @@ def visits_of(lineage: Lineage, classes: int) -> int:
     return sum(visits(recipe, classes) for recipe in recipes)
 
 
-def without(rows: pa.Table, name: str) -> pa.Table:
-    """The rows with no value in one column."""
-    import pyarrow as pa
-
-    place = rows.column_names.index(name)
-    column = rows.schema.field(name)
-    return rows.set_column(place, column, pa.nulls(rows.num_rows, column.type))
-
-
 def jittered(
     rows: pa.Table, features: Mapping[str, str], share: float, seed: int
 ) -> pa.Table | None:

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ratchet.contracts.bundle import MODEL, Bundle, pack
 from ratchet.contracts.definition import Definition, parse
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import MemberLineage
+from ratchet.contracts.score import predict, predict_without
 from ratchet.errors import DefinitionError
 from ratchet.gate import (
     FitnessInput,
@@ -23,12 +25,12 @@ from ratchet.gate import (
     judge_fitness,
     judge_membership,
     visits_of,
-    without,
 )
 from ratchet.gate.fitness import visits
 from ratchet.gate.membership import look
 from tests import streams
-from tests.small_bundle import lineage
+from tests.small_bundle import CATEGORIES, bundle, lineage
+from tests.small_bundle import rows as sample
 
 ROWS = 400
 SEALED = "\n[sealed]\n"
@@ -194,13 +196,9 @@ def test_movement_of_several_classes_and_of_a_regression() -> None:
     assert found["gate.missing"].verdict is Verdict.PASS
 
 
-def test_rows_lose_one_column_and_numbers_move_a_little() -> None:
+def test_numbers_move_a_little_and_nothing_else_does() -> None:
     rows = pa.table({"a": [1, 5, None, 9] * 50, "b": ["u", "v"] * 100, "c": [2.0] * 200})
     kinds = {"a": "number", "b": "category", "c": "number"}
-    less = without(rows, "b")
-    assert less.schema == rows.schema
-    assert less["b"].null_count == 200
-    assert less["a"].equals(rows["a"])
     moved, again = (jittered(rows, kinds, 0.01, seed=3) for _ in range(2))
     assert moved is not None
     assert moved.equals(again)
@@ -210,6 +208,30 @@ def test_rows_lose_one_column_and_numbers_move_a_little() -> None:
     steps = moved["a"].to_numpy() - rows["a"].to_numpy()
     assert np.nanstd(steps) == pytest.approx(0.01 * np.nanstd(rows["a"].to_numpy()), rel=0.25)
     assert jittered(rows, {"b": "category"}, 0.01, seed=3) is None
+
+
+def mixture() -> Bundle:
+    """Two boosters, of which one knows fewer categories."""
+    known = {"one": CATEGORIES, "two": {"carrier": ("AA", "UA")}}
+    parts = [MemberLineage(n, 0.5, {}, 1, None, 1, 1, "d") for n in known]
+    models = {f"member-{n}.ubj": bundle(i).models[MODEL] for i, n in enumerate(known)}
+    made = replace(lineage(), members=tuple(parts))
+    manifest = replace(bundle().manifest, lineage=made, files={}, member_categories=known)
+    return pack(manifest, models, bundle().reference)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_scores_without_a_feature_are_those_of_rows_that_lack_it(mixed: bool) -> None:
+    made = mixture() if mixed else bundle()
+    rows = sample(60)
+    found = predict_without(made, rows)
+    assert list(found) == list(made.manifest.features)
+    for name, scores in found.items():
+        place = rows.column_names.index(name)
+        nothing = pa.nulls(60, rows.schema.field(name).type)
+        lacking = rows.set_column(place, rows.schema.field(name), nothing)
+        assert np.array_equal(scores, predict(made, lacking))
+        assert not np.array_equal(scores, predict(made, rows))
 
 
 # --- membership ----------------------------------------------------------------------------------
