@@ -26,7 +26,7 @@ class Fitness(Part):
     alpha: float = Field(default=0.05, gt=0, lt=0.5)  # a check that measures on rows blocks wrongly
     missing_margin: float = Field(default=0.1, ge=0)  # of the champion's loss without the feature
     jitter: float = Field(default=0.01, gt=0, le=1)  # of each number's standard deviation
-    max_jitter_change: Share = 0.5  # of a score, that one row of 100 may exceed
+    max_jitter_change: Share = 1.0  # of a score, that one row of 100 may exceed; 1: any
     jitter_margin: Share = 0.1  # how much more than the champion's it may be
     max_membership: Share = 0.2  # advantage of guessing which rows were trained on
     membership_min_rows: int = Field(default=100, ge=20)  # of sealed and of trained rows each
