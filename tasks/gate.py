@@ -17,6 +17,7 @@ from ratchet.contracts.metrics import row_losses, summary
 from ratchet.contracts.score import predict
 from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
+from tasks.fitness import fitness
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
 from tasks.taught import untaught
@@ -56,6 +57,8 @@ def gate(cycle: Cycle) -> None:
     if definition.true_objective is not None:
         true = true_input(cycle, request, _anchor(cycle))
         cycle.gate_evidence += core.judge_true_objective(true, definition)
+    if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it asks the models again
+        cycle.gate_evidence += fitness(cycle, request)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
         cycle.gate_evidence.append(_probe(cycle))
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # what is read is spent

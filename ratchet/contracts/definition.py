@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError, model_validator
 from ratchet.contracts.clock import Calendar, Clock
 from ratchet.contracts.defence import Part, Record, Shield, TrueObjective, Trusted, Watch
 from ratchet.contracts.economics import Economics
+from ratchet.contracts.fitness import Fitness
 from ratchet.contracts.notice import Notify
 from ratchet.contracts.recipes import NAME, Mixture, Recipe
 from ratchet.contracts.sealed import Sealed
@@ -84,6 +85,7 @@ class Definition(Part):
     record: Record | None = None
     sealed: Sealed | None = None
     true_objective: TrueObjective | None = None
+    fitness: Fitness | None = None
     notify: Notify = Notify()
 
     @model_validator(mode="after")
@@ -116,6 +118,7 @@ class Definition(Part):
             raise ValueError("source.key: trusted rows need a key to be joined by")
         if self.record is not None and not self.source.key:
             raise ValueError("source.key: rows are looked up in the record by their key")
+        self._fitness_fits()
         self._true_objective_fits()
         self._globs_can_be_read()
         self._times_can_be_read()
@@ -133,6 +136,16 @@ class Definition(Part):
             raise ValueError(
                 f"mixture.members: {taught} have a teacher, but with a label.delay of 0 no row "
                 "waits for its label"
+            )
+
+    def _fitness_fits(self) -> None:
+        fitness = self.fitness
+        if fitness is None or self.sealed is not None:
+            return
+        asked = sorted(k for k in fitness.model_fields_set if "membership" in k)
+        if asked:
+            raise ValueError(
+                f"fitness.{asked[0]}: only [sealed] rows can be compared with trained ones"
             )
 
     def _true_objective_fits(self) -> None:

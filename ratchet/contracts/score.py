@@ -8,7 +8,7 @@ Promise: the same bundle and rows give the same scores, and a score that is not 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ratchet.contracts.bundle import Bundle, Manifest
+
+    Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def encode(
@@ -123,18 +125,51 @@ def predict(bundle: Bundle, rows: pa.Table) -> NDArray[np.float64]:
     """
     import numpy as np
 
-    manifest = bundle.manifest
-    if manifest.lineage.members:
-        margins = member_margins(bundle, rows)
-        mixed = mix(margins, _weights(bundle), manifest.lineage.temperature)
-        scores = scores_of(manifest.objective, mixed)
-    else:
-        matrix = encode(rows, manifest.features, manifest.categories)
-        loaded = booster(bundle.models[MODEL], manifest.lineage.threads)
-        scores = np.asarray(_shaped(loaded.inplace_predict(matrix), manifest), dtype=np.float64)
+    scores = _scores(bundle, rows, _as_it_is)
     if not np.isfinite(scores).all():
         raise ModelError("the model gave scores that are not finite; it must not serve")
     return scores
+
+
+def predict_without(bundle: Bundle, rows: pa.Table) -> dict[str, NDArray[np.float64]]:
+    """Scores of the rows with one feature missing, for each feature; the rows are encoded once.
+
+    Returns:
+        Feature to what :func:`predict` gives, but for scores that are not finite: these are left
+        to the caller.
+
+    Raises:
+        ModelError: a feature's column is missing or of another type.
+    """
+    import numpy as np
+
+    names = list(bundle.manifest.features)
+
+    def in_turn(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        many = np.tile(matrix, (len(names), 1))
+        for i in range(len(names)):
+            many[i * len(matrix) : (i + 1) * len(matrix), i] = np.nan
+        return many
+
+    return dict(zip(names, np.split(_scores(bundle, rows, in_turn), len(names)), strict=True))
+
+
+def _as_it_is(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    return matrix
+
+
+def _scores(bundle: Bundle, rows: pa.Table, change: Change) -> NDArray[np.float64]:
+    """Scores of the encoded rows after a change, which must leave its argument alone."""
+    import numpy as np
+
+    manifest = bundle.manifest
+    if manifest.lineage.members:
+        margins = _margins(bundle, rows, change)
+        mixed = mix(margins, _weights(bundle), manifest.lineage.temperature)
+        return scores_of(manifest.objective, mixed)
+    matrix = change(encode(rows, manifest.features, manifest.categories))
+    loaded = booster(bundle.models[MODEL], manifest.lineage.threads)
+    return np.asarray(_shaped(loaded.inplace_predict(matrix), manifest), dtype=np.float64)
 
 
 def member_margins(bundle: Bundle, rows: pa.Table) -> dict[str, NDArray[np.float64]]:
@@ -146,6 +181,10 @@ def member_margins(bundle: Bundle, rows: pa.Table) -> dict[str, NDArray[np.float
     Raises:
         ModelError: a feature's column is missing or of another type.
     """
+    return _margins(bundle, rows, _as_it_is)
+
+
+def _margins(bundle: Bundle, rows: pa.Table, change: Change) -> dict[str, NDArray[np.float64]]:
     import numpy as np
 
     manifest, found = bundle.manifest, {}
@@ -156,7 +195,7 @@ def member_margins(bundle: Bundle, rows: pa.Table) -> dict[str, NDArray[np.float
         if matrix is None or own != known:
             matrix, known = _recoded(rows, manifest.features, own, matrix), own
         loaded = booster(bundle.models[member_file(member.name)], manifest.lineage.threads)
-        margins = loaded.inplace_predict(matrix, predict_type="margin")
+        margins = loaded.inplace_predict(change(matrix), predict_type="margin")
         found[member.name] = np.asarray(_shaped(margins, manifest), dtype=np.float64)
     return found
 

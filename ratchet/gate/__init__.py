@@ -9,7 +9,9 @@ better, by a test that holds however often it looks; nothing missing, broken or 
 """
 
 from ratchet.gate.approval import Answer, answered, awaiting
+from ratchet.gate.fitness import FitnessInput, Side, jittered, judge_fitness, visits_of
 from ratchet.gate.judge import GateInput, Judgement, judge
+from ratchet.gate.membership import MembershipInput, judge_membership
 from ratchet.gate.sealed import Account, Reading, SealedInput, judge_sealed
 from ratchet.gate.sequential import Comparison
 from ratchet.gate.true_objective import TrueInput, judge_true_objective
@@ -19,16 +21,23 @@ __all__ = [
     "Account",
     "Answer",
     "Comparison",
+    "FitnessInput",
     "GateInput",
     "Judgement",
+    "MembershipInput",
     "Reading",
     "SealedInput",
+    "Side",
     "TrueInput",
     "TrustedInput",
     "answered",
     "awaiting",
+    "jittered",
     "judge",
+    "judge_fitness",
+    "judge_membership",
     "judge_sealed",
     "judge_true_objective",
     "judge_trusted",
+    "visits_of",
 ]

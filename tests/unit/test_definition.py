@@ -220,8 +220,9 @@ def test_what_does_not_fit_together_is_said() -> None:
     [
         (
             "colour",
-            "drift, economics, features, gate, label, mixture, name, notify, recipes, record, "
-            "sealed, search, shield, source, time, train, true_objective, trusted, validate",
+            "drift, economics, features, fitness, gate, label, mixture, name, notify, recipes, "
+            "record, sealed, search, shield, source, time, train, true_objective, trusted, "
+            "validate",
         ),
         ("source__colour", "features, ignore, key, known, labels, landing"),
         ("validate__colour", "max_quarantined_share, max_skill_loss"),
