@@ -9,6 +9,7 @@ better, by a test that holds however often it looks; nothing missing, broken or 
 """
 
 from ratchet.gate.approval import Answer, answered, awaiting
+from ratchet.gate.discovered import Searches, judge_discovered
 from ratchet.gate.judge import GateInput, Judgement, judge
 from ratchet.gate.sealed import Account, Reading, SealedInput, judge_sealed
 from ratchet.gate.sequential import Comparison
@@ -23,11 +24,13 @@ __all__ = [
     "Judgement",
     "Reading",
     "SealedInput",
+    "Searches",
     "TrueInput",
     "TrustedInput",
     "answered",
     "awaiting",
     "judge",
+    "judge_discovered",
     "judge_sealed",
     "judge_true_objective",
     "judge_trusted",

@@ -1,0 +1,293 @@
+"""Slices that nobody declared: how often one is said to be worse in vain, how often one is found.
+
+    make bench-slices BANK=FILE     # half an hour on one core; writes benchmarks/results/slices.csv
+
+*Lives.* A life is 10 holdouts of 2,000 rows and 4 features, in which the excess loss is 0 on
+average in every slice, drawn in ways that are unkind to a test; every holdout is asked. *Models.* A
+champion learned from windows 1 to 8 before the last one, a candidate one window later; both are
+judged on the newest. In a hurt candidate the labels that it learned from were turned in a slice of
+5 or 2 % of the rows, another slice each time. What was tuned, was tuned on ``--tune``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmarks import engine_streams as streams
+from ratchet.contracts.metrics import row_losses
+from ratchet.gate.discovered import SUSPICIOUS, Searches, e_value, halves
+from ratchet.gate.rule import Condition, Rule
+from ratchet.gate.weak import weakest
+
+Floats = NDArray[np.float64]
+
+CSV = Path(__file__).parent / "results" / "slices.csv"
+ALPHA, MARGIN, BLOCKS = 0.05, 0.05, 56
+ROWS, FEATURES, QUESTIONS = 2000, 4, 10
+WINDOW, HISTORY, COUNT = 6000, 8, 24  # rows of a generator's window; windows learned from; windows
+TUNING = ("agrawal", "mixed", "rbf")
+
+
+class Asked(NamedTuple):
+    """One holdout: the suspect's standing, its e-value, its rule and the CPU seconds."""
+
+    steps: float
+    evidence: float
+    rule: Rule | None
+    seconds: float
+
+
+def ask(rows: pa.Table, kinds: dict[str, str], excess: Floats, seed: int) -> Asked:
+    """What :func:`ratchet.gate.judge_discovered` asks of one holdout, without its levels."""
+    started = time.process_time()
+    blocks, asked = halves(np.arange(len(excess)), BLOCKS, (seed,))
+    suspect = weakest(rows, kinds, excess, blocks, asked)
+    if suspect is None:
+        return Asked(float("-inf"), 0.0, None, time.process_time() - started)
+    mine = suspect.rule.mask(rows)
+    spread = float(excess[~asked].std())
+    evidence = e_value(excess[mine], blocks[mine], asked[mine], spread)
+    return Asked(suspect.steps, evidence, suspect.rule, time.process_time() - started)
+
+
+def independent(random: np.random.Generator, features: Floats) -> Floats:
+    """Independent, normal."""
+    return random.normal(size=len(features))
+
+
+def heavy(random: np.random.Generator, features: Floats) -> Floats:
+    """Student's t with 3 degrees of freedom."""
+    return random.standard_t(3, size=len(features))
+
+
+def losses(random: np.random.Generator, features: Floats) -> Floats:
+    """Mostly a little worse, seldom much better (skewness -6)."""
+    return float(np.exp(0.5)) - random.lognormal(0, 1, len(features))
+
+
+def leaning(rho: float) -> Callable[[np.random.Generator, Floats], Floats]:
+    """Each value of the first feature, and all rows, have shocks a block that lean on the last."""
+
+    def sample(random: np.random.Generator, features: Floats) -> Floats:
+        groups = np.minimum(np.abs(features[:, 0] * 2).astype(int), 4)
+        block = np.arange(len(features)) * BLOCKS // len(features)
+        shocks = random.normal(size=(BLOCKS, 6))
+        for i in range(1, BLOCKS):
+            shocks[i] = rho * shocks[i - 1] + (1 - rho**2) ** 0.5 * shocks[i]
+        noise = random.normal(size=len(features))
+        return noise + 0.3 * shocks[block, groups] + 0.3 * shocks[block, 5]
+
+    return sample
+
+
+NULLS: dict[str, Callable[[np.random.Generator, Floats], Floats]] = {
+    "independent": independent,
+    "heavy tails (t, 3 degrees)": heavy,
+    "a tail of gains (skewness -6)": losses,
+    "shocks of slices and blocks, independent": leaning(0.0),
+    "shocks of slices and blocks, neighbours correlated 0.3": leaning(0.3),
+    "shocks of slices and blocks, neighbours correlated 0.5": leaning(0.5),
+}
+
+
+def lives(name: str, count: int, seed: int) -> tuple[float, float, float]:
+    """Share of lives with a finding, questions a holdout, and mean e-value of questions."""
+    wrong, evidence = 0, []
+    for life in range(count):
+        random, known = np.random.default_rng([seed, life]), Searches()
+        features = random.normal(size=(ROWS, FEATURES))
+        kinds = {f"x{i}": "number" for i in range(FEATURES)}
+        rows = pa.table({n: features[:, i] for i, n in enumerate(kinds)})
+        for window in range(QUESTIONS):
+            found = ask(rows, kinds, NULLS[name](random, features), seed * 1000 + window)
+            if found.steps < SUSPICIOUS:
+                continue  # as in the gate: nothing asked, nothing spent
+            evidence.append(found.evidence)
+            known = known.after(found=found.evidence >= 1 / known.level(ALPHA))
+        wrong += known.found > 0
+    return wrong / count, len(evidence) / count / QUESTIONS, float(np.mean(evidence))
+
+
+def windows_of(name: str, seed: int, bank: Path | None) -> streams.Stream:
+    """The stream with windows of :data:`WINDOW` rows; bank's of three batches."""
+    if name == "flights":
+        return streams.flights()
+    if name == "bank":
+        from benchmarks.shield_streams import bank as tables
+
+        return streams._of_tables(tables(bank or Path(), batches=6), 0)
+    streams.ROWS, streams.COUNT = WINDOW, COUNT
+    streams.DRIFTS = (9, 14, 19)
+    return streams.STREAMS[name](seed)
+
+
+def table_of(stream: streams.Stream, matrix: NDArray[np.float32]) -> pa.Table:
+    """The features as the gate sees them: numbers, and categories as strings."""
+    columns: dict[str, Any] = {}
+    for i, (name, kind) in enumerate(stream.features.items()):
+        there = ~np.isnan(matrix[:, i])
+        if kind == "category":
+            values = [
+                str(int(v)) if ok else None for v, ok in zip(matrix[:, i], there, strict=True)
+            ]
+            columns[name] = pa.array(values, pa.string())
+        else:
+            columns[name] = pa.array(matrix[:, i].astype(float), mask=~there)
+    return pa.table(columns)
+
+
+def trained(stream: streams.Stream, parts: list[streams.Rows], labels: Floats | None = None) -> Any:
+    """A plain XGBoost model of these windows."""
+    import xgboost as xgb
+
+    types = ["c" if k == "category" else "q" for k in stream.features.values()]
+    matrix = np.concatenate([p.matrix for p in parts])
+    y = np.concatenate([p.labels for p in parts]) if labels is None else labels
+    data = xgb.DMatrix(matrix, y, feature_types=types, enable_categorical=True, nthread=1)
+    options = {"objective": "binary:logistic", "max_depth": 5, "eta": 0.1, "nthread": 1}
+    booster = xgb.train({**options, "tree_method": "hist"}, data, 60)
+
+    def scores(rows: streams.Rows) -> Floats:
+        asked = xgb.DMatrix(rows.matrix, feature_types=types, enable_categorical=True, nthread=1)
+        return np.asarray(booster.predict(asked), dtype=np.float64)
+
+    return scores
+
+
+def slices_of(rows: pa.Table, kinds: dict[str, str], share: float, random: Any) -> Rule | None:
+    """A slice of about this share of the rows: a value, a range, or a pair of ranges."""
+    for _ in range(60):
+        names = random.choice(list(kinds), random.integers(1, 3), replace=False).tolist()
+        part = share ** (1 / len(names))
+        rule = Rule(tuple(_condition(rows, n, kinds[n], part, random) for n in names))
+        if 0.75 * share < rule.mask(rows).mean() < 1.3 * share:
+            return rule
+    return None
+
+
+def _condition(rows: pa.Table, name: str, kind: str, share: float, random: Any) -> Condition:
+    if kind == "category":
+        values = [v for v in rows[name].unique().to_pylist() if v is not None]
+        return Condition(name, value=str(random.choice(sorted(values))) if values else "")
+    values = np.sort(rows[name].drop_null().to_numpy())
+    if not len(values):
+        return Condition(name)
+    first = random.integers(0, max(int(len(values) * (1 - share)), 1))
+    last = min(first + int(share * rows.num_rows), len(values) - 1)
+    return Condition(name, low=float(values[first]), high=float(values[last]) + 1e-9)
+
+
+def holdouts(stream: streams.Stream, hurt: float, seed: int) -> Iterator[tuple[Any, ...]]:
+    """A window each: its index, rows, losses of champion and candidate, and the slice hurt."""
+    random, kinds = np.random.default_rng([seed, int(hurt * 1000)]), dict(stream.features)
+    first = min(HISTORY + 1, len(stream.windows) // 2)
+    for w in range(first, len(stream.windows)):
+        older = stream.windows[max(w - HISTORY - 1, 0) : w - 1]
+        newer, held = stream.windows[max(w - HISTORY, 0) : w], stream.windows[w]
+        table, labels, rule = table_of(stream, held.matrix), None, None
+        if hurt:
+            rule = slices_of(table, kinds, hurt, random)
+            if rule is None:
+                continue
+            learned = table_of(stream, np.concatenate([p.matrix for p in newer]))
+            labels = np.concatenate([p.labels for p in newer])
+            mine = rule.mask(learned)
+            labels[mine] = 1 - labels[mine]
+        champion, candidate = trained(stream, older), trained(stream, newer, labels)
+        before = row_losses("binary", held.labels.astype(float), champion(held))
+        after = row_losses("binary", held.labels.astype(float), candidate(held))
+        yield w, table, before, after, rule
+
+
+def judged(stream: streams.Stream, hurt: float, seed: int) -> dict[str, Any]:
+    """How many holdouts were asked, and how many slices were found, over one life of the stream."""
+    known, out = (
+        Searches(),
+        dict.fromkeys(("windows", "harmed", "asked", "found", "right", "first", "harmed_found"), 0),
+    )
+    total, seconds = 0, 0.0
+    for w, table, before, after, rule in holdouts(stream, hurt, seed):
+        found = ask(table, dict(stream.features), after - (1 + MARGIN) * before, seed + w)
+        out["windows"] += 1
+        seconds, total = max(seconds, found.seconds), total + len(before)
+        if rule is not None:  # each hurt candidate is the tenth question of its pipeline
+            known = Searches(asked=9)
+        harmed = rule is not None and standing(rule.mask(table), after - (1 + MARGIN) * before) > 3
+        out["harmed"] += harmed
+        if found.steps < SUSPICIOUS or found.rule is None:
+            continue
+        level = known.level(ALPHA)
+        worse = found.evidence >= 1 / level
+        out["asked"] += 1
+        out["found"] += worse
+        out["first"] += found.evidence >= 1 / Searches().level(ALPHA)
+        out["harmed_found"] += harmed and worse
+        known = known.after(found=worse)
+        if worse:
+            print("   ", w, found.rule, f"{found.steps:.1f} {found.evidence:.3g}")
+            there = found.rule.mask(table)
+            target = np.zeros(len(before), bool) if rule is None else rule.mask(table)
+            out["right"] += bool((there & target).sum() >= 0.5 * there.sum())
+    rows = total // max(out["windows"], 1)
+    return {**out, "rows": rows, "seconds": round(seconds, 3)}
+
+
+def standing(mine: NDArray[np.bool_], excess: Floats) -> float:
+    """Mean excess of these rows over its standard error."""
+    return float(excess[mine].mean() / excess[mine].std() * mine.sum() ** 0.5)
+
+
+def main() -> None:
+    """Print the tables, and write the second one."""
+    parser = argparse.ArgumentParser(description="See the module's docstring.")
+    parser.add_argument("--lives", type=int, default=1000)
+    parser.add_argument("--nulls", nargs="*", default=list(NULLS))
+    parser.add_argument("--bank", type=Path)
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="*")
+    parser.add_argument("--hurt", type=float, nargs="*", default=[0.0, 0.05, 0.02])
+    parser.add_argument("--streams", nargs="*")
+    given = parser.parse_args()
+    seed = 20130101 if given.tune else 20261126
+    if given.lives:
+        print(
+            "| nothing is worse | lives with a finding | asked | mean e-value |\n|---|---|---|---|"
+        )
+        for name in given.nulls:
+            wrong, asked, mean = lives(name, given.lives, seed)
+            print(f"| {name} | {wrong:.4f} | {asked:.2f} | {mean:.2f} |", flush=True)
+    real = ["flights", *(["bank"] if given.bank else [])]
+    names = given.streams
+    if names is None:
+        names = TUNING if given.tune else [*real, "sine", "hyperplane", "prior", "recurring"]
+    lines = []
+    for name in names:
+        seeds = (
+            [0]
+            if name in ("flights", "bank")
+            else given.seeds or ([1, 2] if given.tune else [1001, 1002])
+        )
+        for one in seeds:
+            stream = windows_of(name, one, given.bank)
+            for hurt in given.hurt:
+                line = {"stream": name, "seed": one, "hurt": hurt, **judged(stream, hurt, seed)}
+                lines.append(line)
+                print(line, flush=True)
+    if lines and not given.tune:
+        with CSV.open("w", newline="") as out:
+            writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
+
+
+if __name__ == "__main__":
+    main()
