@@ -19,6 +19,7 @@ from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
+from tasks.shortcut import shortcut_input
 from tasks.true_objective import true_input
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def gate(cycle: Cycle) -> None:
     if definition.true_objective is not None:
         true = true_input(cycle, request, _anchor(cycle))
         cycle.gate_evidence += core.judge_true_objective(true, definition)
+    if definition.gate.shortcuts:
+        cycle.gate_evidence += core.judge_shortcut(shortcut_input(cycle), definition)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
         cycle.gate_evidence.append(_probe(cycle))
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # a question is spent

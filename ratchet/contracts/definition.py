@@ -60,7 +60,7 @@ FIRST = frozenset(
     ]
 )
 # Keys that later came into these, left out where they are off.
-LATER_KEYS = (("watch", "label_free"), ("gate", "discover"))
+LATER_KEYS = (("watch", "label_free"), ("gate", "discover"), ("gate", "shortcuts"))
 
 
 class Definition(Part):

@@ -13,6 +13,7 @@ from ratchet.gate.discovered import Searches, judge_discovered
 from ratchet.gate.judge import GateInput, Judgement, judge
 from ratchet.gate.sealed import Account, Reading, SealedInput, judge_sealed
 from ratchet.gate.sequential import Comparison
+from ratchet.gate.shortcut import ShortcutInput, judge_shortcut
 from ratchet.gate.true_objective import TrueInput, judge_true_objective
 from ratchet.gate.trusted import TrustedInput, judge_trusted
 
@@ -25,6 +26,7 @@ __all__ = [
     "Reading",
     "SealedInput",
     "Searches",
+    "ShortcutInput",
     "TrueInput",
     "TrustedInput",
     "answered",
@@ -32,6 +34,7 @@ __all__ = [
     "judge",
     "judge_discovered",
     "judge_sealed",
+    "judge_shortcut",
     "judge_true_objective",
     "judge_trusted",
 ]

@@ -16,6 +16,7 @@ from tasks.self_train import self_train
 from tests.streams import PIPELINE, land_window, project, quick, window_rows, workspace
 
 SEARCHED = PIPELINE.replace("[gate]", "[gate]\ndiscover = true").replace("= 16", "= 40")
+SEARCHED = SEARCHED.replace("= 0.25", "= 0.9")
 
 
 def run(home: Path, replay: str | None = None):
