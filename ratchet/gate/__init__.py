@@ -9,9 +9,10 @@ better, by a test that holds however often it looks; nothing missing, broken or 
 """
 
 from ratchet.gate.approval import Answer, answered, awaiting
-from ratchet.gate.discovered import Searches, judge_discovered
+from ratchet.gate.discovered import judge_discovered
 from ratchet.gate.judge import GateInput, Judgement, judge
 from ratchet.gate.sealed import Account, Reading, SealedInput, judge_sealed
+from ratchet.gate.searches import Searches
 from ratchet.gate.sequential import Comparison
 from ratchet.gate.shortcut import ShortcutInput, judge_shortcut
 from ratchet.gate.true_objective import TrueInput, judge_true_objective

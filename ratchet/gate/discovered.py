@@ -1,7 +1,7 @@
 """Is the candidate worse in a slice that nobody declared? Asked last, and remembered.
 
->>> round(Searches().level(0.05), 4), round(Searches(asked=5, found=1).level(0.05), 4)
-(0.0219, 0.0025)
+>>> judge_discovered(request, rows, known, definition).evidence[0].check        # doctest: +SKIP
+'gate.discovered'
 
 **Two halves.** The holdout's blocks of event time go by stretches, a coin for each pair of
 neighbouring stretches, to one half or the other. One half is searched for the slice in which the
@@ -9,16 +9,15 @@ candidate's loss most exceeds what is allowed (:mod:`ratchet.gate.weak`); only t
 asked whether it is so. Whatever was searched, the finding's test is that of one slice.
 
 **The test.** A row's excess is the candidate's loss less (1 + ``gate.slice_margin``) x the
-champion's. A bettor stakes part of a capital of 1, block by block of the asked half, on the
-excess being above 0, in units of the searched half's standard deviation. Where the candidate is not
-worse beyond the margin there is no way to bet at a profit: the capital is an e-value (Waudby-Smith
-and Ramdas 2024; as in :mod:`ratchet.gate.sequential`).
+champion's. The slice is worse where Student's lower bound of its mean excess in the asked half lies
+above 0, rows of a block as one observation; neighbouring blocks that lean on one another widen it.
 
-**Over the life of a pipeline.** The t-th question rejects where its e-value reaches 1 / level, with
-``level = gate.alpha x g(t) x (rejections so far + 1)``, and all g sum to 1: e-LOND (Xu and Ramdas
-2024, "Online multiple testing with e-values"). Of the slices that are ever said to be worse at
-most the share alpha are not, on average, and that holds however the questions depend on one
-another. Nothing is asked of a candidate that something else stops, nor where the searched half
+**Over the life of a pipeline.** The t-th question is asked at level ``gate.alpha x g(t) x b(r)``,
+r one more than the slices found so far; all g sum to 1, and ``b(r)`` is the sum of the first r of
+``k g(k)``: LOND (Javanmard and Montanari 2018), reshaped so that it holds however the questions
+depend on one another (Zrnic, Ramdas and Jordan 2021, "Asynchronous online testing of multiple
+hypotheses"). Of the slices that are ever said to be worse at most the share alpha are not, on
+average. Nothing is asked of a candidate that something else stops, nor where the searched half
 shows nothing suspicious: that costs nothing.
 
 **Remembered.** A slice that was found is watched for some windows: nothing passes that looks worse
@@ -30,15 +29,13 @@ Promise: a pure function of the state before and of the rows; nothing is asked t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import equal_mass, row_losses, student_quantile
 from ratchet.gate.bootstrap import FEWEST
 from ratchet.gate.judge import GateInput
-from ratchet.gate.rule import Rule
+from ratchet.gate.searches import Searches
 from ratchet.gate.weak import LEAST_BLOCKS, Suspect, weakest
 
 if TYPE_CHECKING:
@@ -53,67 +50,10 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 CHECK, WATCHED = "gate.discovered", "gate.watched"
-DECAY, TOTAL = 1.6, 2.2857656  # g(t) = t ** -DECAY / TOTAL, and the sum of all t ** -DECAY
 STRETCHES = 8  # of event time, in each pair one is searched and one asked
 SUSPICIOUS = 2.5  # standard errors above 0 in the searched half from which it is worth a question
-BETS = (0.1, 0.2, 1 / 3, 0.5)  # shares of the capital, a unit of excess
-CAP = 3.0  # units that one block may win
 LEAN_AT_FIRST, LEAN_BLOCKS = 0.1, 28  # correlation of neighbours, before so many have shown it
 WATCH = 12  # windows that a slice is watched after it was last found worse
-MOST_WATCHED = 8
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A slice that was found, and the tick of event time from which on it is forgotten."""
-
-    rule: Rule
-    until: int
-
-
-@dataclass(frozen=True)
-class Searches:
-    """What the gate knows about slices that nobody declared.
-
-    Attributes:
-        asked: questions so far; it decides the next level.
-        found: how many of them found a slice.
-        watched: newest first.
-    """
-
-    asked: int = 0
-    found: int = 0
-    watched: tuple[Watched, ...] = field(default=())
-
-    def level(self, alpha: float) -> float:
-        """Level of the next question (e-LOND)."""
-        return alpha * (self.asked + 1) ** -DECAY / TOTAL * (self.found + 1)
-
-    def after(self, *, found: bool) -> Searches:
-        """The state after one more question."""
-        return replace(self, asked=self.asked + 1, found=self.found + found)
-
-    def remember(self, rule: Rule, until: int) -> Searches:
-        """The state that watches this slice too; the oldest gives way."""
-        others = [w for w in self.watched if w.rule != rule]
-        return replace(self, watched=(Watched(rule, until), *others)[:MOST_WATCHED])
-
-    def forget(self, now: int) -> Searches:
-        """The state without what has been watched for long enough."""
-        return replace(self, watched=tuple(w for w in self.watched if w.until > now))
-
-    def as_json(self) -> dict[str, Any]:
-        """A JSON-serialisable dict, as decisions keep it."""
-        watched = [{"rule": w.rule.as_json(), "until": w.until} for w in self.watched]
-        return {"asked": self.asked, "found": self.found, "watched": watched}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Searches:
-        """The inverse of :meth:`as_json`; unknown keys of newer releases are ignored."""
-        known = {f.name: value[f.name] for f in fields(cls) if f.name in value}
-        kept = known.pop("watched", [])
-        watched = tuple(Watched(Rule.from_json(w["rule"]), w["until"]) for w in kept)
-        return cls(**known, watched=watched)
 
 
 class Search(NamedTuple):
@@ -170,31 +110,35 @@ def halves(events: Ints, blocks: int, seed: tuple[int, ...]) -> tuple[Ints, Mask
     return codes, ((stretch % 2) == coins[stretch // 2])[codes]
 
 
-def e_value(excess: Floats, blocks: Ints, asked: Mask, spread: float = 0.0) -> float:
-    """Evidence against "the mean excess is at most 0" from the asked rows of one slice.
+def lower_bound(
+    excess: Floats, blocks: Ints, asked: Mask, spread: float, level: float
+) -> tuple[float, float]:
+    """Mean excess of a slice's asked rows, and its lower bound at this level.
 
     Args:
         excess: shape (rows,), of the slice's rows.
         blocks: shape (rows,): their blocks, from 0 in order of event time.
-        asked: shape (rows,): the rows that count; the others only give the unit.
+        asked: shape (rows,): the rows that count; the others say how far neighbours lean.
         spread: standard deviation of the excess of all searched rows. A slice that stands out often
-            does so because its own rows hold none of the rare large values, so the unit is not
-            taken to be smaller than this lets expect.
+            does so because its rows hold none of the rare large values, so the error is not taken
+            to be smaller than this lets expect.
+        level: chance of a bound above the true mean.
     """
-    import numpy as np
-
     sums, rows = _sums(excess[~asked], blocks[~asked])
-    won, _ = _sums(excess[asked], blocks[asked])
-    if len(sums) < FEWEST or len(won) < FEWEST:
-        return 0.0
-    left = sums - rows * sums.sum() / rows.sum()
-    unit = float(np.sqrt((left**2).sum() / (len(left) - 1)))
-    unit = max(unit, spread * float(rows.mean()) ** 0.5)
-    if unit == 0:
-        return 0.0
-    units = np.minimum(won / unit, CAP)
-    profit = np.maximum(1 + np.outer(BETS, units), 0.0).prod(axis=1).mean()
-    return float(f"{min(profit ** (1 / _lean(left)), 1e100):.12g}")
+    if len(sums) < FEWEST or len(set(blocks[asked].tolist())) < FEWEST:
+        return 0.0, float("-inf")
+    mean, error, freedom = _mean(excess[asked], blocks[asked])
+    error = max(error, spread / float(asked.sum()) ** 0.5)
+    error *= _lean(sums - rows * sums.sum() / rows.sum()) ** 0.5
+    return mean, mean - student_quantile(1 - level, freedom) * error
+
+
+def _mean(values: Floats, blocks: Ints) -> tuple[float, float, int]:
+    """Mean, its error with rows of a block as one observation, and the degrees of freedom."""
+    sums, rows = _sums(values, blocks)
+    n, mean = len(sums), float(sums.sum() / rows.sum())
+    left = sums - rows * mean
+    return mean, float((n / (n - 1) * (left**2).sum()) ** 0.5 / rows.sum()), n - 1
 
 
 def _sums(values: Floats, blocks: Ints) -> tuple[Floats, Floats]:
@@ -208,6 +152,8 @@ def _sums(values: Floats, blocks: Ints) -> tuple[Floats, Floats]:
 def _lean(left: Floats) -> float:
     """Long-run variance over variance, 1 or more, as of a first-order autoregression."""
     n, variance = len(left), float((left**2).mean())
+    if variance == 0:
+        return 1.0
     measured = float((left[1:] * left[:-1]).mean()) / variance + 1 / n
     rho = (LEAN_BLOCKS * LEAN_AT_FIRST + n * measured) / (LEAN_BLOCKS + n)
     rho = min(max(rho, 0.0), 0.9)
@@ -246,13 +192,13 @@ def _discover(
         return _nothing(suspect, known), known
     mine, level = suspect.rule.mask(rows), known.level(gate.alpha)
     spread = float(excess[~asked].std())
-    evidence = e_value(excess[mine], blocks[mine], asked[mine], spread)
-    worse = evidence >= 1 / level
+    mean, lower = lower_bound(excess[mine], blocks[mine], asked[mine], spread, level)
+    worse = lower > 0
     known = known.after(found=worse)
     if worse:
         known = known.remember(suspect.rule, until)
     half = mine & asked
-    return _asked(suspect, mine, half, before, after, evidence, level, known, request), known
+    return _asked(suspect, mine, half, before, after, (mean, lower), level, known, request), known
 
 
 def _nothing(suspect: Suspect | None, known: Searches) -> Evidence:
@@ -272,20 +218,22 @@ def _asked(
     half: Mask,
     before: Floats,
     after: Floats,
-    evidence: float,
+    found: tuple[float, float],
     level: float,
     known: Searches,
     request: GateInput,
 ) -> Evidence:
-    worse = evidence >= 1 / level
+    mean, lower = found
+    worse = lower > 0
     verdict = Verdict.PASS
     if worse:
         verdict = Verdict.WARN if request.champion is None else Verdict.BLOCK
     text = (
         f"{suspect.rule} ({int(mine.sum()):,} rows): on the {int(half.sum()):,} of the asked half "
-        f"loss {before[half].mean():.4f} -> {after[half].mean():.4f}, evidence {evidence:.3g} "
-        f"{'>=' if worse else '<'} {1 / level:.3g}: {'worse' if worse else 'not shown to be worse'}"
-        f"; question {known.asked}, {known.found} found so far"
+        f"loss {before[half].mean():.4f} -> {after[half].mean():.4f}, excess {mean:.4f}, lower "
+        f"bound {lower:.4f} {'>' if worse else '<='} 0 at level {level:.2g}: "
+        f"{'worse' if worse else 'not shown to be worse'}; question {known.asked}, "
+        f"{known.found} found so far"
     )
     details = {
         "slice": str(suspect.rule),
@@ -295,7 +243,7 @@ def _asked(
         "searched": round(suspect.steps, 6),
         "searches": known.as_json(),
     }
-    return Evidence(CHECK, verdict, text, evidence, 1 / level, details)
+    return Evidence(CHECK, verdict, text, lower, 0.0, details)
 
 
 def _watched(
@@ -342,10 +290,7 @@ def _watched(
 
 def _half(excess: Floats, blocks: Ints, alpha: float) -> float:
     """Distance from the mean excess to its one-sided bound, rows of a block as one observation."""
-    sums, rows = _sums(excess, blocks)
-    n = len(sums)
-    if n < FEWEST:
+    if len(set(blocks.tolist())) < FEWEST:
         return float("inf")
-    left = sums - rows * sums.sum() / rows.sum()
-    error = float((n / (n - 1) * (left**2).sum()) ** 0.5 / rows.sum())
-    return student_quantile(1 - alpha, n - 1) * error
+    _, error, freedom = _mean(excess, blocks)
+    return student_quantile(1 - alpha, freedom) * error

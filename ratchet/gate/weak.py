@@ -122,7 +122,7 @@ class _Searched:
         cells = self.blocks * groups + codes[self.mine]
         shape, size = (self.count, groups), self.count * groups
         rows = np.bincount(cells, minlength=size).astype(np.float64).reshape(shape)
-        excess = np.bincount(cells, self.excess, minlength=size).reshape(shape)
+        excess = np.bincount(cells, self.excess, size).astype(np.float64).reshape(shape)
         asked = np.bincount(codes[self.asked], minlength=groups).astype(np.float64)
         return rows, excess, asked
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from ratchet.contracts.evidence import Verdict
 from ratchet.gate import GateInput, Searches, judge_discovered
-from ratchet.gate.discovered import MOST_WATCHED, e_value, halves
+from ratchet.gate.discovered import halves, lower_bound
 from ratchet.gate.rule import Condition, Rule
+from ratchet.gate.searches import MOST_WATCHED
 from ratchet.gate.weak import weakest
 from tests.learning import definition
 
@@ -61,7 +62,8 @@ def test_a_slice_in_which_the_candidate_is_worse_is_found_named_and_watched() ->
     (found,), known = judged(request(WEAK))
     assert (found.check, found.verdict) == ("gate.discovered", Verdict.BLOCK)
     assert found.arithmetic.startswith("kind=c (")
-    assert found.measured >= found.threshold == pytest.approx(1 / 0.021874, rel=1e-3)
+    assert found.measured > found.threshold == 0
+    assert found.details["level"] == pytest.approx(0.05 / 2.2857656**2)
     assert (known.asked, known.found) == (1, 1)
     assert known.watched[0].rule == WEAK
     assert known.watched[0].until == 800 + 12 * 100
@@ -114,10 +116,14 @@ def test_a_slice_is_forgotten_in_time_and_the_oldest_gives_way() -> None:
     assert told.check == "gate.discovered"
 
 
-def test_all_levels_sum_to_alpha_and_a_finding_raises_them() -> None:
+def test_levels_stay_below_alpha_and_a_finding_raises_them() -> None:
     levels = [Searches(asked=i).level(0.05) for i in range(20_000)]
-    assert 0.049 < sum(levels) < 0.05
-    assert Searches(asked=3, found=1).level(0.05) == 2 * Searches(asked=3).level(0.05)
+    assert sum(levels) < 0.05 / 2.28
+    shares = [k**-1.6 / 2.2857656 for k in range(1, 5)]
+    for found in range(4):  # the reshaping: sum of k times its share, and never more than r
+        shape = Searches(found=found).level(0.05) / Searches().level(0.05) * shares[0]
+        assert shape == pytest.approx(sum((k + 1) * shares[k] for k in range(found + 1)))
+        assert shape < found + 1
 
 
 def test_the_state_survives_json() -> None:
@@ -202,20 +208,21 @@ def test_halves_are_whole_blocks_about_equal_and_the_same_in_any_order(
         assert 0.3 < asked[np.unique(blocks, return_index=True)[1]].mean() < 0.7
 
 
-def test_an_e_value_is_at_most_one_on_average_where_nothing_is_worse() -> None:
+def test_a_bound_misses_as_seldom_as_its_level_says() -> None:
     random = np.random.default_rng(3)
     blocks, asked = halves(np.arange(400), 56, (1,))
-    values = [e_value(random.normal(size=400), blocks, asked) for _ in range(3000)]
-    worse = [e_value(random.normal(0.5, 1, 400), blocks, asked) for _ in range(50)]
-    assert np.mean(values) < 1.4  # heavy tails: 3,000 of them have an error of 0.2
-    assert np.mean(np.array(values) >= 20) < 0.05
-    assert np.median(worse) > 1000
+
+    def bound(mean: float) -> float:
+        return lower_bound(random.normal(mean, 1, 400), blocks, asked, 1.0, 0.01)[1]
+
+    assert np.mean([bound(0) > 0 for _ in range(3000)]) < 0.015
+    assert np.mean([bound(0.4) > 0 for _ in range(50)]) > 0.9
 
 
-def test_an_e_value_without_blocks_or_spread_is_no_evidence() -> None:
+def test_no_bound_without_blocks_and_none_above_a_mean_of_nothing() -> None:
     blocks, asked = halves(np.arange(64), 16, (1,))
-    assert e_value(np.zeros(64), blocks, asked) == 0
-    assert e_value(np.ones(8), blocks[:8], asked[:8]) == 0
+    assert lower_bound(np.zeros(64), blocks, asked, 0.0, 0.01) == (0.0, 0.0)
+    assert lower_bound(np.ones(8), blocks[:8], asked[:8], 1.0, 0.01)[1] == float("-inf")
 
 
 def test_the_key_is_no_part_of_the_digest_where_it_is_off() -> None:
