@@ -146,7 +146,7 @@ def _sums(values: Floats, blocks: Ints) -> tuple[Floats, Floats]:
     import numpy as np
 
     _, codes = np.unique(blocks, return_inverse=True)
-    return np.bincount(codes, values), np.bincount(codes).astype(np.float64)
+    return np.bincount(codes, values).astype(np.float64), np.bincount(codes).astype(np.float64)
 
 
 def _lean(left: Floats) -> float:

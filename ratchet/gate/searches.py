@@ -44,7 +44,7 @@ class Searches:
     def level(self, alpha: float) -> float:
         """Level of the next question (reshaped LOND)."""
         shape = math.fsum(k ** (1 - DECAY) for k in range(1, self.found + 2)) / TOTAL
-        return alpha * (self.asked + 1) ** -DECAY / TOTAL * shape
+        return float(alpha * (self.asked + 1) ** -DECAY / TOTAL * shape)
 
     def after(self, *, found: bool) -> Searches:
         """The state after one more question."""

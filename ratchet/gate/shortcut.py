@@ -158,10 +158,10 @@ def _time(
 
     together = np.intersect1d(blocks[late], blocks[~late])
     parts = [_part(y, codes, blocks, m & np.isin(blocks, together)) for m in (late, ~late)]
-    if parts[0] is None or parts[1] is None:
+    after, early = parts
+    if after is None or early is None:
         counts = f"{int(late.sum()):,} rows known as late as their label, {int((~late).sum()):,}"
         return float("-inf"), f"{counts} before: too few to compare"
-    after, early = parts
     gap = after.value - early.value
     lower = gap - steps * float((after.error**2 + early.error**2) ** 0.5)
     sign = ">" if lower > CONTRAST else "<="
@@ -189,8 +189,8 @@ def _binary(y: Floats, definition: Definition) -> Floats:
     if definition.label.objective == "binary":
         return y
     if definition.label.objective == "regression":
-        return (y > np.median(y)).astype(np.float64)
-    return (y == np.bincount(y.astype(np.int64)).argmax()).astype(np.float64)
+        return np.asarray(y > np.median(y), dtype=np.float64)
+    return np.asarray(y == np.bincount(y.astype(np.int64)).argmax(), dtype=np.float64)
 
 
 def _groups(column: Any, kind: str) -> Ints:
