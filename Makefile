@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ bench-gate: setup  ## how often a gate promotes what is no better, over a life (
 
 bench-sealed: setup  ## 1,000 candidates that are no better against sealed rows, and against one hold-out (2 minutes)
 	$(BIN)/python -m benchmarks.sealed
+
+bench-slices: setup  ## slices that nobody declared: false findings and power; BANK=FILE adds bank calls (20 minutes)
+	$(BIN)/python -m benchmarks.slices $(if $(BANK),--bank $(BANK))
 
 bench-gamed: setup  ## clicks against satisfaction, with a feedback loop: who promotes what games it (5 minutes)
 	$(BIN)/python -m benchmarks.gamed

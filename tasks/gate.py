@@ -20,6 +20,7 @@ from tasks.cycle import Cycle
 from tasks.fitness import fitness
 from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
+from tasks.shortcut import shortcut_input
 from tasks.taught import untaught
 from tasks.true_objective import true_input
 
@@ -57,10 +58,14 @@ def gate(cycle: Cycle) -> None:
     if definition.true_objective is not None:
         true = true_input(cycle, request, _anchor(cycle))
         cycle.gate_evidence += core.judge_true_objective(true, definition)
+    if definition.gate.shortcuts:
+        cycle.gate_evidence += core.judge_shortcut(shortcut_input(cycle), definition)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it asks the models again
         cycle.gate_evidence += fitness(cycle, request)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds
         cycle.gate_evidence.append(_probe(cycle))
+    if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # a question is spent
+        cycle.gate_evidence += _discovered(cycle, request)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # what is read is spent
         cycle.gate_evidence += read_sealed(cycle, request)
 
@@ -70,6 +75,17 @@ def comparison(cycle: Cycle) -> core.Comparison:
     serves = cycle.champion.version if cycle.champion else None
     decided = cycle.history[-1].champion_after if cycle.history else None
     return core.Comparison.resumed(cycle.ledger.get("comparison", {}), decided, serves)
+
+
+def _discovered(cycle: Cycle, request: core.GateInput) -> list[Evidence]:
+    """Search the holdout for a slice that nobody declared; enters what was asked and found."""
+    definition = cycle.workspace.definition
+    if not definition.gate.discover:
+        return []
+    known = core.Searches.from_json(cycle.ledger.get("searches", {}))
+    found, known = core.judge_discovered(request, cycle.judged_rows(), known, definition)
+    cycle.ledger["searches"] = known.as_json()
+    return found
 
 
 def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:

@@ -61,6 +61,8 @@ FIRST = frozenset(
         "record",
     ]
 )
+# Keys that later came into these, left out where they are off.
+LATER_KEYS = (("watch", "label_free"), ("gate", "discover"), ("gate", "shortcuts"))
 
 
 class Definition(Part):
@@ -221,8 +223,9 @@ class Definition(Part):
         for later in found.keys() - FIRST:
             if found[later] is None:
                 del found[later]
-        if not found["watch"]["label_free"]:
-            del found["watch"]["label_free"]
+        for section, key in LATER_KEYS:
+            if not found[section][key]:
+                del found[section][key]
         content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 

@@ -134,5 +134,7 @@ class Gate(Part):
     floor: float = 0.55  # AUC (binary), balanced accuracy (multiclass), R2 (regression)
     max_calibration_error: float = Field(default=0.1, gt=0)
     calibration_margin: float = Field(default=0.02, ge=0)
+    discover: bool = False  # search for slices that nobody declared
+    shortcuts: bool = False  # look for features that leak the label
     approval: bool = False  # a person has the last word on each promotion
     approval_hours: float = Field(default=24, gt=0, le=24 * 30)  # how long a run waits for them

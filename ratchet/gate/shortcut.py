@@ -1,0 +1,210 @@
+"""Does the candidate lean on what it will not have when it serves? Leaks and shortcuts.
+
+>>> judge_shortcut(request, definition)[0].verdict                              # doctest: +SKIP
+<Verdict.BLOCK: 'BLOCK'>
+
+A feature that is written after the outcome carries the label in every row that was kept, sealed
+rows too, and not in the rows that are scored live (Kaufman et al. 2012, "Leakage in data mining").
+What gives it away is a feature that suddenly carries the model, and one of two things beside it:
+
+* **Time.** Rows that became known only when their label was known may hold what the outcome wrote;
+  rows of the same time that were known before cannot. A feature that predicts better by itself
+  among the late ones, by more than :data:`CONTRAST`, leaks.
+* **Perfection.** The feature predicts the label nearly by itself, and the champion did not use it.
+
+A jump alone is what drift looks like too, so it only warns. Power that vanishes from one window to
+the next is no evidence either: that is drift, and a candidate that leaned on it shows it in the
+held-out rows, which come after all training.
+
+Promise: how well a feature predicts is measured across two folds, never on rows that set it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.metrics import auc, clustered_error, equal_mass, student_quantile
+from ratchet.gate.rule import as_numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ratchet.contracts.definition import Definition
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+CHECK = "gate.shortcut"
+JUMP = 0.3  # share of the gain, further than in the champion
+CONTRAST = 0.1  # AUC by itself, of rows known late less rows known early
+PERFECT = 0.98  # AUC by itself
+LEAST_ROWS = 100  # of a group, for its AUC
+BINS = 20  # of a number
+
+
+@dataclass(frozen=True, eq=False)
+class ShortcutInput:
+    """Rows of the last windows that have a label, the held-out ones among them, and what the models
+    lean on.
+
+    Attributes:
+        y: shape (rows,): class index or target.
+        events: shape (rows,): event ticks.
+        rows: the features of the same rows.
+        late: shape (rows,): whether the row became known only when its label was known.
+        held: shape (rows,): whether the row was held out.
+        before, after: feature to its share of the gain in champion and candidate; ``before`` is
+            None without a champion.
+    """
+
+    y: Floats
+    events: Ints
+    rows: pa.Table
+    late: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+    before: Mapping[str, float] | None
+    after: Mapping[str, float]
+
+
+class Power(NamedTuple):
+    """How well one feature predicts by itself: an AUC, its standard error, and of how many rows."""
+
+    value: float
+    error: float
+    rows: int
+
+
+def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evidence]:
+    """``gate.shortcut``: each feature that carries more than :data:`JUMP` of the candidate's gain.
+
+    BLOCK where its share has jumped and time or perfection speaks against it; WARN where only one
+    of these is so. Without a champion every such share is a jump, and perfection proves nothing.
+    Nothing at all where ``gate.shortcuts`` is not set.
+    """
+    if not definition.gate.shortcuts:
+        return []
+    shares = request.after
+    leaning = sorted((n for n in shares if shares[n] > JUMP), key=lambda n: -shares[n])
+    if not leaning:
+        most = max(request.after.values(), default=0.0)
+        text = f"no feature carries more than {JUMP:g} of the gain; most {most:.2f}"
+        return [Evidence(CHECK, Verdict.PASS, text, most, JUMP)]
+    found = [_judge(name, request, definition) for name in leaning]
+    return [max(found, key=lambda e: e.verdict.severity)]
+
+
+def power(y: Floats, codes: Ints, blocks: Ints) -> Power:
+    """AUC of one feature's groups, each scored by its mean label in the other fold.
+
+    Args:
+        y: shape (rows,), 0 or 1.
+        codes: shape (rows,): group of each row, from 0.
+        blocks: shape (rows,): block of event time; odd and even ones are the folds.
+    """
+    import numpy as np
+
+    scores, groups = np.empty(len(y)), int(codes.max()) + 1 if len(codes) else 1
+    for fold in (0, 1):
+        others = blocks % 2 != fold
+        base = float(y[others].mean()) if others.any() else 0.5
+        sums = np.bincount(codes[others], y[others], minlength=groups) + base
+        rates = sums / (np.bincount(codes[others], minlength=groups) + 1)
+        scores[~others] = rates[codes[~others]]
+    found = auc(y, scores)
+    return Power(found.value, clustered_error(found.influence, blocks), len(y))
+
+
+def _judge(name: str, request: ShortcutInput, definition: Definition) -> Evidence:
+    y, blocks = _binary(request.y, definition), equal_mass(request.events, definition.gate.blocks)
+    codes = _groups(request.rows[name], definition.features[name])
+    steps = student_quantile(1 - definition.gate.alpha, max(int(blocks.max()), 4))
+    before = 0.0 if request.before is None else request.before.get(name, 0.0)
+    jump = request.after[name] - before
+    alone = _part(y, codes, blocks, request.held) or Power(0.5, 1.0, 0)
+    contrast, said_time = _time(y, codes, blocks, request.late, steps)
+    lower = alone.value - steps * alone.error
+    perfect = request.before is not None and lower >= PERFECT
+    jumped = jump > JUMP
+    against = contrast > CONTRAST or (perfect and jumped)
+    if against and jumped:
+        verdict = Verdict.BLOCK
+    elif against or (jumped and request.before is not None):
+        verdict = Verdict.WARN
+    else:
+        verdict = Verdict.PASS
+    said = f"{name} carries {request.after[name]:.2f} of the gain"
+    if request.before is not None:
+        sign = ">" if jumped else "<="
+        said += f", {before:.2f} in the champion: {jump:+.2f} {sign} {JUMP:g}"
+    said += f"; by itself AUC {alone.value:.3f}, lower bound {lower:.3f} "
+    said += f"{'>=' if lower >= PERFECT else '<'} {PERFECT:g}; {said_time}"
+    details = {"feature": name, "late_rows": int(request.late.sum())}
+    return Evidence(CHECK, verdict, said, jump, JUMP, details)
+
+
+def _time(
+    y: Floats, codes: Ints, blocks: Ints, late: NDArray[np.bool_], steps: float
+) -> tuple[float, str]:
+    """Lower bound of how much better the feature predicts among late rows, and the sentence.
+
+    Only in blocks of event time that hold both kinds, or drift would look like a leak.
+    """
+    import numpy as np
+
+    together = np.intersect1d(blocks[late], blocks[~late])
+    parts = [_part(y, codes, blocks, m & np.isin(blocks, together)) for m in (late, ~late)]
+    after, early = parts
+    if after is None or early is None:
+        counts = f"{int(late.sum()):,} rows known as late as their label, {int((~late).sum()):,}"
+        return float("-inf"), f"{counts} before: too few to compare"
+    gap = after.value - early.value
+    lower = gap - steps * float((after.error**2 + early.error**2) ** 0.5)
+    sign = ">" if lower > CONTRAST else "<="
+    return lower, (
+        f"AUC {after.value:.3f} of {after.rows:,} rows known as late as their label, "
+        f"{early.value:.3f} of {early.rows:,} known before: lower bound {lower:+.3f} {sign} "
+        f"{CONTRAST:g}"
+    )
+
+
+def _part(y: Floats, codes: Ints, blocks: Ints, mine: NDArray[np.bool_]) -> Power | None:
+    import numpy as np
+
+    counts = np.bincount(y[mine].astype(np.int64), minlength=2)
+    if mine.sum() < LEAST_ROWS or counts.min() < 10 or len(np.unique(blocks[mine])) < 4:
+        return None
+    _, inner = np.unique(blocks[mine], return_inverse=True)
+    return power(y[mine], codes[mine], inner)
+
+
+def _binary(y: Floats, definition: Definition) -> Floats:
+    """Two classes of any target: the most frequent class, or above the median."""
+    import numpy as np
+
+    if definition.label.objective == "binary":
+        return y
+    if definition.label.objective == "regression":
+        return np.asarray(y > np.median(y), dtype=np.float64)
+    return np.asarray(y == np.bincount(y.astype(np.int64)).argmax(), dtype=np.float64)
+
+
+def _groups(column: Any, kind: str) -> Ints:
+    """A group from 0 for each value of a category, or each of about equally many numbers."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if kind == "category":
+        found = pc.dictionary_encode(pc.cast(column, pa.string()), null_encoding="encode")
+        found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+        return np.asarray(found.indices.to_numpy(), dtype=np.int64)
+    numbers = as_numbers(column)
+    there = ~np.isnan(numbers)
+    codes = np.zeros(len(numbers), dtype=np.int64)  # 0: missing
+    codes[there] = equal_mass(numbers[there], BINS) + 1
+    return codes

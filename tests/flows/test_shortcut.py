@@ -1,0 +1,44 @@
+"""Rows that came when their label was known already, through whole cycles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.retrain import run_windows
+from ratchet.contracts.evidence import Verdict
+from tasks import windows
+from tasks.recover import begin
+from tasks.self_train import self_train
+from tasks.shortcut import shortcut_input
+from tests.streams import PIPELINE, land_window, project, put, quick, window_rows, workspace
+
+WATCHFUL = PIPELINE.replace("[gate]", "[gate]\nshortcuts = true")
+
+
+def run(home: Path):
+    space = quick(workspace(home))
+    return list(run_windows(space, windows.undecided(space, None, None)))
+
+
+def test_late_rows_are_told_from_those_that_were_known_before_their_label(tmp_path: Path) -> None:
+    project(tmp_path, 0, WATCHFUL)
+    rows = window_rows(1, rows=600)
+    for index in range(4):
+        land_window(tmp_path, index, rows.slice(0, 450) if index == 1 else None)
+    (first,) = (d for d in run(tmp_path) if d.window == "2000")
+    (found,) = (e for e in first.evidence if e.check == "gate.shortcut")
+    assert found.verdict is Verdict.PASS
+    assert "x carries" in found.arithmetic
+    assert found.details["late_rows"] == 0
+    put(tmp_path, "features/late.parquet", rows.slice(450).drop(["y"]))
+    put(tmp_path, "labels/late.parquet", rows.slice(450).select(["id", "t", "y"]))
+    land_window(tmp_path, 4)
+    run(tmp_path)
+    space = quick(workspace(tmp_path))
+    cycle = begin(space, space.calendar.window(3), again="once more")
+    self_train.fn(cycle)
+    asked = shortcut_input(cycle)
+    assert len(asked.y) == asked.rows.num_rows == len(asked.late) > 1200
+    assert (asked.events[asked.held] >= cycle.judged_cut().holdout_from).all()
+    assert 0 < asked.held.sum() < len(asked.held)
+    assert asked.before is not None
