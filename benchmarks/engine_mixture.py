@@ -91,3 +91,15 @@ def _losses(fits: Fits, parts: Mapping[str, Fit], window: int) -> dict[str, floa
         n: float(row_losses("binary", labels, scores_of("binary", fit.margins(window))).mean())
         for n, fit in parts.items()
     }
+
+
+def _without(name: str) -> Policy:
+    return engine([m for m in STANDARD if m.name != name])
+
+
+# What each part of the engine is worth: the engine without it.
+ABLATIONS: Mapping[str, Policy] = {
+    "engine, equal weights": engine(follow=False),
+    "engine, temperature 1": engine(tempered=False),
+    **{f"engine without {m.name}": _without(m.name) for m in STANDARD},
+}

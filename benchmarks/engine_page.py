@@ -100,12 +100,12 @@ def table(lines: Sequence[Line], curves: Curves) -> str:
         full = found.get(FULL[0], {}).get("cpu_seconds", math.nan)
         out += [
             f"\n{stream}, label delay {delay}",
-            f"  {'':<16} {'AUC':>7} {'log loss':>8} {'Brier':>7} {'calibr.':>7} {'CPU s':>7} "
+            f"  {'':<21} {'AUC':>7} {'log loss':>8} {'Brier':>7} {'calibr.':>7} {'CPU s':>7} "
             f"{'of full':>7} {'models':>6} {'recover':>7} {'worst':>7}",
         ]
         for policy, m in sorted(found.items(), key=lambda kv: kv[1]["log_loss"]):
             out.append(
-                f"  {policy:<16} {m['auc']:7.4f} {m['log_loss']:8.4f} {m['brier']:7.4f} "
+                f"  {policy:<21} {m['auc']:7.4f} {m['log_loss']:8.4f} {m['brier']:7.4f} "
                 f"{m['calibration_error']:7.4f} {m['cpu_seconds']:7.1f} "
                 f"{m['cpu_seconds'] / full:7.2f} {m['retrainings']:6.0f} "
                 f"{m['recovery']:7.1f} {m['worst_window']:7.4f}"
@@ -133,7 +133,23 @@ def _against(
             f"  engine - {title} ({best}): log loss {mean:+.4f} +- {half:.4f}; "
             f"AUC against the best of them {better:+.4f}"
         )
+    return out + _parts(stream, delay, found, curves)
+
+
+def _parts(
+    stream: str, delay: int, found: Mapping[str, Mapping[str, float]], curves: Curves
+) -> list[str]:
+    """What the engine loses without each of its parts."""
+    out = []
+    for name in sorted(n for n in found if is_ablation(n)):
+        mean, half = compare(*(_series(curves, stream, delay, n) for n in (name, ENGINE)))
+        out.append(f"  {name} - engine: log loss {mean:+.4f} +- {half:.4f}")
     return out
+
+
+def is_ablation(policy: str) -> bool:
+    """Whether it is the engine without one of its parts."""
+    return policy.startswith(ENGINE) and policy != ENGINE
 
 
 def _series(curves: Curves, stream: str, delay: int, policy: str) -> list[float]:
@@ -182,7 +198,7 @@ def draw(lines: Sequence[Line], path: Path) -> None:
 
 def _panel(place: Any, stream: str, lines: Sequence[Line]) -> None:
     delay = min(x.delay for x in lines)
-    found = means([x for x in lines if x.delay == delay])
+    found = means([x for x in lines if x.delay == delay and not is_ablation(x.policy)])
     full = found[FULL[0]]
     limit = 1.6 * max(found[n]["log_loss"] for n in FULL if n in found)
     ordered = sorted(found.items(), key=lambda kv: kv[1]["log_loss"])

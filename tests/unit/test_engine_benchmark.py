@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import engine_page as page
 from benchmarks.engine_fits import FIRST, Fits
-from benchmarks.engine_mixture import engine
+from benchmarks.engine_mixture import ABLATIONS, engine
 from benchmarks.engine_policies import POLICIES, psi
 from benchmarks.engine_scores import compare, floors, judge, recovery, run
 from benchmarks.engine_streams import Rows, Stream
@@ -53,8 +53,9 @@ def test_each_policy_is_billed_for_what_it_trains():
     plays = {name: run(fits, policy, 0) for name, policy in EVERY.items()}
     assert plays["static"].retrainings == 1
     assert plays["full, depth 6"].retrainings == COUNT - FIRST
-    # three members at first; then the fresh one each window, the recent one every other
-    assert plays["engine"].retrainings == 3 + (COUNT - FIRST - 1) + 2
+    # three members at first; then the fresh one each window, the recent one every other, and the
+    # anchor when ten are known
+    assert plays["engine"].retrainings == 3 + (COUNT - FIRST - 1) + 2 + 1
     assert all(p.cpu_seconds > 0 for p in plays.values())
 
 
@@ -63,6 +64,17 @@ def test_the_engine_follows_a_drift_that_the_static_model_does_not():
     lines = {n: judge(fits.stream, 0, n, run(fits, EVERY[n], 0))[0] for n in ("static", "engine")}
     assert lines["engine"].log_loss < lines["static"].log_loss
     assert lines["engine"].recovery <= 2 < lines["static"].recovery
+
+
+def test_each_ablation_leaves_one_part_out():
+    fits = Fits(stream(turn_from=10))
+    whole = run(fits, EVERY["engine"], 0)
+    for name, policy in ABLATIONS.items():
+        assert page.is_ablation(name)
+        part = run(fits, policy, 0)
+        assert any((part.scores[w] != whole.scores[w]).any() for w in whole.scores)
+        assert (part.retrainings < whole.retrainings) == name.startswith("engine without")
+    assert not page.is_ablation("engine")
 
 
 def test_recovery_counts_windows_of_mature_labels():
