@@ -80,7 +80,9 @@ def test_a_policy_takes_no_other_way_to_run(tmp_path: Path) -> None:
 
 
 def test_a_policy_has_a_definition_digest_of_its_own(tmp_path: Path) -> None:
-    space = project(tmp_path, 0, PIPELINE + "\n[economics]\nloss_worth = 1\ncpu_hour = 1\n")
+    space = project(
+        tmp_path, 0, PIPELINE + "\n[economics]\nloss_worth = 1\ncpu_hour = 1\n[search]\n"
+    )
     digests = {space.definition.digest: "declared"}  # kept by the definition from now on
     for policy in POLICIES:
         digests[under(space, policy).definition.digest] = policy
