@@ -37,7 +37,9 @@ from tasks.register import register
 from tasks.revoke import Blast, answer_alarms, note_revocation, revocation_key, revoke
 from tasks.self_train import self_train, stood_in
 from tasks.validate import validate
-from tasks.workspace import Workspace, open_workspace
+from tasks.workspace import Workspace, open_workspace, when_free
+
+PATIENCE = 600.0  # seconds that a person's answer waits for a run that is at work
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,18 @@ def run_all(workspace: Workspace, chosen: list[Window]) -> list[Decision]:
 
 
 def settle(
-    workspace: Workspace, what: str | None, *, approve: bool, by: str, reason: str
+    workspace: Workspace,
+    what: str | None,
+    *,
+    approve: bool,
+    by: str,
+    reason: str,
+    patience: float = 0.0,
 ) -> Decision:
     """A person's answer about the candidate that waits for them, put into force.
+
+    Args:
+        patience: seconds to wait for a run that works on this pipeline.
 
     Raises:
         NotFound: nothing waits for a person.
@@ -174,7 +185,7 @@ def settle(
     """
     if not by.strip() or not reason.strip():
         raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
-    with workspace.lease.hold(f"approval by {by}"):
+    with when_free(workspace.lease, f"approval by {by}", patience):
         recover(workspace)
         asked = open_question(workspace, what)
         digest = asked.lineage.model_digest if asked.lineage else ""
@@ -233,5 +244,7 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
         made = [d for d in made if d.again]
     if said := ask(workspace, decisions.done(workspace, 1)[-1]):
         approve, by, reason = said
-        made.append(settle(workspace, None, approve=approve, by=by, reason=reason))
+        made.append(
+            settle(workspace, None, approve=approve, by=by, reason=reason, patience=PATIENCE)
+        )
     return ended(workspace, made)

@@ -9,6 +9,9 @@ Everything is built lazily, so that a command pays only for what it uses.
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +30,7 @@ from ratchet.contracts.seams import (
     SuiteRunner,
     Tables,
 )
-from ratchet.errors import DefinitionError, NotFound
+from ratchet.errors import DefinitionError, LeaseHeld, NotFound
 from ratchet.settings import Settings, settings
 
 
@@ -189,3 +192,26 @@ def read_suite(path: Path) -> dict[str, Any]:
     if not isinstance(suite, dict) or not suite.get("expectations"):
         raise DefinitionError(f"suite {path}: expected an object with a list of expectations")
     return suite
+
+
+@contextmanager
+def when_free(lease: Lease, owner: str, patience: float) -> Iterator[None]:
+    """Hold the lease for the block, after waiting for whoever holds it.
+
+    Args:
+        patience: seconds to wait; 0: not at all.
+
+    Raises:
+        LeaseHeld: it was still held then.
+    """
+    until = time.monotonic() + patience
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(lease.hold(owner))
+                break
+            except LeaseHeld:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(1)
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event, Thread, Timer
 
 import pytest
 
@@ -10,12 +11,12 @@ from flows.retrain import run_windows, settle
 from ratchet.contracts.columns import DECISIONS
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.lineage import APPROVAL
-from ratchet.errors import NotFound, Refused
+from ratchet.errors import LeaseHeld, NotFound, Refused
 from ratchet.gate import Answer, answered
 from tasks import decisions, windows
 from tasks.approve import ask
 from tasks.verify import verify
-from tests.streams import PIPELINE, land_window, project, quick
+from tests.streams import PIPELINE, land_window, project, quick, workspace
 
 ASKING = PIPELINE.replace("[gate]", "[gate]\napproval = true")
 
@@ -48,6 +49,27 @@ def test_nothing_is_promoted_until_a_person_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="does not wait"):
         settle(space, None, approve=True, by="kim", reason="again")
     assert space.tables.version(DECISIONS) == version
+
+
+def test_an_answer_waits_for_a_run_that_is_at_work(tmp_path: Path) -> None:
+    """A scheduled run may hold the lease for the seconds in which the person answers."""
+    space, _ = learned(tmp_path, 4)
+    answer = {"approve": False, "by": "kim", "reason": "odd"}
+    at_work, done = Event(), Event()
+
+    def other() -> None:
+        with quick(workspace(tmp_path)).lease.hold("a scheduled run"):
+            at_work.set()
+            done.wait(20)
+
+    run = Thread(target=other)
+    run.start()
+    assert at_work.wait(20)
+    with pytest.raises(LeaseHeld):
+        settle(space, None, **answer)
+    Timer(1.5, done.set).start()
+    assert settle(space, None, **answer, patience=30).outcome == "blocked"
+    run.join()
 
 
 def test_no_is_recorded_and_blocks(tmp_path: Path) -> None:
