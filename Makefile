@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test coverage fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-probes bench-gate bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,7 @@ browser:  ## Debian's Chromium, for the tests that open the operator's pages (as
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
 	  || echo "No Chromium: the tests that open pages are skipped. Install it: sudo apt-get install chromium"
 
-test: setup browser  ## run every test
-	$(BIN)/python -m pytest -n 3 --dist worksteal
-
-coverage: setup browser  ## run every test, a fifth slower, and say which lines of ratchet/ none reaches
+test: setup browser  ## run every test, with coverage of ratchet/
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 fast: setup  ## run the tests that take seconds
