@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ EFFECTS = {
         "set_alias",
     ),
 }
+
+
+def predict_here(replace: Callable[..., object] = setattr) -> None:
+    """First predictions in this process instead of a child's, which takes a second to import."""
+    from ratchet.adapters import sandbox
+    from ratchet.contracts.score import predict
+
+    replace(sandbox, "predict_in_child", predict)
 
 
 class Counter:
@@ -54,6 +63,7 @@ def _child(home: str, mlflow: bool, kill_after: int | None, revoke: str, queue: 
     from tasks.windows import undecided
     from tests.streams import no_reports, quick, workspace
 
+    predict_here()
     space = workspace(Path(home))
     space = no_reports(space) if mlflow else quick(space)
     counter = Counter(kill_after)

@@ -17,7 +17,7 @@ from tests.postgres_server import pass_through
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("operator")]
 
 ASKING = streams.PIPELINE.replace("[gate]", "[gate]\napproval = true\napproval_hours = 0.2")
 
@@ -41,8 +41,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(home)
     try:
         made = start(home, streams.PIPELINE, 5)
-        wait(lambda: len(made.decided()) >= 4, 240)
+        wait(lambda: len(made.decided()) >= 4)
         wait(lambda: runs_with(made, "promoted"))
+        made.prefect(f"deployments/{made.deployment('retrain')}/pause_deployment", {})
         yield made
     finally:
         made.call("down")
@@ -141,17 +142,17 @@ def test_mlflow_shows_the_champion_its_lineage_and_the_curves(
 def test_a_form_shows_its_bounds_and_the_server_refuses_the_rest(
     stack: Stack, browser: Browser
 ) -> None:
-    (deployment, *_) = stack.prefect("deployments/filter", {})
+    deployment = stack.deployment("retrain")
     page = prefect(stack, browser)
     base = f"http://127.0.0.1:{stack.ports['prefect']}"
-    page.goto(f"{base}/deployments/deployment/{deployment['id']}/run")
+    page.goto(f"{base}/deployments/deployment/{deployment}/run")
     page.get_by_text("The name of a file in pipelines/").first.wait_for()
     page.get_by_text("Any time of the one window to run instead").first.wait_for()
     picture(page, "prefect-form")
     import httpx
 
     answer = httpx.post(
-        f"{base}/api/deployments/{deployment['id']}/create_flow_run",
+        f"{base}/api/deployments/{deployment}/create_flow_run",
         json={"parameters": {"pipeline": "tiny", "window": "last week"}},
         auth=("ratchet", stack.secrets.prefect),
         timeout=20,
@@ -176,7 +177,7 @@ def test_a_person_has_the_last_word_on_the_runs_page(asking: Stack, browser: Bro
     """The gate asks; the run pauses; the form on its page promotes."""
     stack = asking
     paused = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
-    (run,) = wait(lambda: stack.prefect("flow_runs/filter", paused), 240)
+    (run,) = wait(lambda: stack.prefect("flow_runs/filter", paused))
     waiting = stack.decided()[-1]
     assert waiting.outcome == "held"
     assert waiting.champion_after is None
@@ -192,6 +193,6 @@ def test_a_person_has_the_last_word_on_the_runs_page(asking: Stack, browser: Bro
     page.wait_for_timeout(2000)  # the form takes over what was typed after a pause
     picture(page, "prefect-approval")
     dialog.get_by_role("button", name="Submit").click()
-    made = wait(lambda: (d := stack.decided()[-1]).outcome == "promoted" and d, 180)
+    made = wait(lambda: (d := stack.decided()[-1]).outcome == "promoted" and d)
     assert made.champion_after == 1
     assert "approved by kim: looks like last month" in {e.arithmetic for e in made.evidence}
