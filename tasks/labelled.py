@@ -41,10 +41,15 @@ SAMPLE = 5000  # of those
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The labelled rows of some windows of events, and the trusted rows of the same ones."""
+    """The labelled rows of some windows of events, and the trusted rows of the same ones.
+
+    ``before`` are the labelled rows of the windows before, and ``history`` a sample of the last of
+    them.
+    """
 
     sample: rules.Sample
     control: rules.Sample | None
+    before: rules.Sample
     history: rules.Sample | None
     seed: int
 
@@ -75,9 +80,15 @@ def gather(cycle: Cycle, window: Window, fresh: pa.Table, span: tuple[int, int])
     if control.num_rows:
         scores = predict(champion, control) if champion else None
         trusted = rules.Sample(control, numbers(control[LABEL]), scores)
-    return Batch(
-        sample, trusted, _history(cycle, window, span), seed_of(cycle, window, rows, control)
-    )
+    before = rules.Sample(*labelled(cycle, window, windows_before(cycle, span), None))
+    history = _history(cycle, before, span)
+    return Batch(sample, trusted, before, history, seed_of(cycle, window, rows, control))
+
+
+def windows_before(cycle: Cycle, span: tuple[int, int]) -> tuple[int, int]:
+    """First and last of the windows before a span that are looked at beside it."""
+    reach = EARLIER if cycle.workspace.definition.trusted is None else rules.LOOK_BACK - 1
+    return span[0] - reach, span[0] - 1
 
 
 def labelled(
@@ -185,19 +196,22 @@ def _bounds(cycle: Cycle, span: tuple[int, int]) -> tuple[int, int]:
     return calendar.window(span[0]).start, calendar.window(span[1]).end
 
 
-def _history(cycle: Cycle, window: Window, span: tuple[int, int]) -> rules.Sample | None:
+def _history(cycle: Cycle, before: rules.Sample, span: tuple[int, int]) -> rules.Sample | None:
     """A sample of what was learned from in the windows before.
 
     Scores are needed only where it stands in for a control that is not there.
     """
+    import numpy as np
     import pyarrow as pa
 
-    before = (span[0] - EARLIER, span[0] - 1)
-    rows, labels = labelled(cycle, window, before, None)
-    if not rows.num_rows:
+    if not before.rows.num_rows:
         return None
-    chosen = spread(rows.num_rows, SAMPLE)
-    rows, labels = rows.take(pa.array(chosen)), labels[chosen]
+    start, _ = _bounds(cycle, (span[0] - EARLIER, span[0] - 1))
+    late = before.rows[EVENT].to_numpy() >= start
+    if not late.any():
+        return None
+    chosen = np.flatnonzero(late)[spread(int(late.sum()), SAMPLE)]
+    rows, labels = before.rows.take(pa.array(chosen)), before.labels[chosen]
     champion = cycle.champion_bundle if cycle.workspace.definition.trusted is None else None
     return rules.Sample(rows, labels, predict(champion, rows) if champion else None)
 

@@ -29,11 +29,11 @@ from tasks.labelled import (
     Batch,
     by_window,
     gather,
-    labelled,
     numbers,
     seed_of,
     span_of,
     trusted_rows,
+    windows_before,
 )
 
 if TYPE_CHECKING:
@@ -212,10 +212,9 @@ def _all_or_nothing(fresh: pa.Table, evidence: list[Evidence]) -> Judged:
 def _look_back(
     cycle: Cycle, window: Window, batch: Batch, span: tuple[int, int]
 ) -> rules.LookBack | None:
-    before = (span[0] - rules.LOOK_BACK + 1, span[0] - 1)
-    rows, labels = labelled(cycle, window, before, None)
+    before = windows_before(cycle, span)
     control = trusted_rows(cycle, window, before)
-    batches = by_window(cycle, rules.Sample(rows, labels), before)
+    batches = by_window(cycle, batch.before, before)
     controls = by_window(cycle, rules.Sample(control, numbers(control[LABEL])), before)
     if batch.control is None:
         return None

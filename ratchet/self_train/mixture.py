@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 RATE = 25.0  # how fast weights follow losses
 DISCOUNT = 0.8  # what evidence is worth a window later
-SHARE = 0.05  # of the weight that is dealt out evenly each window, so that no recipe dies out
+SHARE = 0.3  # of the weight that is dealt out evenly each window, so that no recipe dies out
 
 
 @dataclass(frozen=True)

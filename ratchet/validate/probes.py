@@ -16,7 +16,7 @@ Bonferroni: Genovese, Roeder & Wasserman 2006).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import spread
@@ -117,19 +117,27 @@ def _swings(
 ) -> Floats:
     """How far each cell's values move the carriers' scores on average, shape (cells, columns)."""
     import numpy as np
+
+    link = _link(score(_carried(cells, carriers)), definition)
+    link = link.reshape(len(cells) + 1, carriers.num_rows, -1)
+    return np.asarray((link[1:] - link[:1]).mean(axis=1))
+
+
+def _carried(cells: Sequence[Cell], carriers: pa.Table) -> pa.Table:
+    """The carriers as they are, and then once for each cell with its values put in."""
+    import numpy as np
     import pyarrow as pa
 
-    def put(values: dict[str, Any]) -> pa.Table:
-        table = carriers
-        for name, value in values.items():
-            place = table.column_names.index(name)
-            filled = pa.array([value] * table.num_rows, table.schema.field(name).type)
-            table = table.set_column(place, name, filled)
-        return table
-
-    tables = pa.concat_tables([carriers, *(put(c.values) for c in cells)]).combine_chunks()
-    link = _link(score(tables), definition).reshape(len(cells) + 1, carriers.num_rows, -1)
-    return np.asarray((link[1:] - link[:1]).mean(axis=1))
+    as_it_is = np.tile(np.arange(carriers.num_rows), (len(cells) + 1, 1))
+    columns = {}
+    for name in carriers.column_names:
+        held = carriers[name].combine_chunks()
+        puts = [i for i, cell in enumerate(cells) if name in cell.values]
+        values = pa.array([cells[i].values[name] for i in puts], held.type)
+        places = as_it_is.copy()
+        places[np.array(puts, dtype=np.int64) + 1] = (len(held) + np.arange(len(puts)))[:, None]
+        columns[name] = pa.concat_arrays([held, values]).take(pa.array(places.reshape(-1)))
+    return pa.table(columns)
 
 
 def _judge(

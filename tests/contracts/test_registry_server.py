@@ -20,7 +20,7 @@ from tests import small_bundle
 from tests.faults.test_registry import one_cycle
 from tests.mlflow_database import fresh_mlflow
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("registry server")]
+pytestmark = pytest.mark.slow
 OFF = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 

@@ -20,7 +20,7 @@ from tasks import decisions
 from tests import streams
 from tests.compose_processes import Engine
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.slow
 
 DEPLOYMENTS = """
 name: tiny

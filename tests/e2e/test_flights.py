@@ -26,7 +26,7 @@ from tasks import decisions, quarantine, windows
 from tasks.verify import verify
 from tasks.workspace import Workspace, read_suite
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("flights")]
+pytestmark = pytest.mark.slow
 
 WEEKS = 8
 POISONED = "2013-02-12"

@@ -17,7 +17,7 @@ from tests.postgres_server import pass_through
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("operator")]
+pytestmark = pytest.mark.slow
 
 ASKING = streams.PIPELINE.replace("[gate]", "[gate]\napproval = true\napproval_hours = 0.2")
 

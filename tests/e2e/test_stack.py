@@ -28,7 +28,7 @@ from tests import streams
 from tests.postgres_server import pass_through
 from tests.s3_server import free_ports
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.slow
 
 DEPLOYMENTS = """
 name: tiny

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.recovery import KILLS, assert_nothing_lost_or_doubled, begin, kill_in_cycle
 from tests.e2e.test_stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,6 @@ ASKED = ("window", "rows_in", "accepted", "quarantined", "drift", "candidate", "
 ASKED += ("outcome", "reasons", "seconds")
 
 
-pytestmark = pytest.mark.xdist_group("command")  # one project that has run serves all
-
-
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that has run: a blocked batch, a blocked row, two champions."""
