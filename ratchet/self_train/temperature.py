@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SHARPNESS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)  # what log odds are multiplied by
+# What log odds are multiplied by.
+SHARPNESS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
+BOLD = 1.1  # surer than this only where each of the last STEADY windows would have been
+STEADY = 12  # scored windows
 RATE = 50.0  # how fast it follows losses
 DISCOUNT = 0.9  # what evidence is worth a window later
 SHARE = 0.05  # that goes back to the prior each window, so that nothing dies out
@@ -52,6 +55,10 @@ def temper(
     the share. The mean sharpness is taken, so that the temperature moves smoothly. Following it
     along the stream keeps a model calibrated that was not retrained (Gupta and Ramdas 2023).
 
+    A mean of log odds is less sure than its members are (Satopaa et al. 2014), but what is made
+    surer loses most when the world turns. So the grid ends at :data:`BOLD`, or where a long
+    unbroken run of windows did best at more, at the least of these.
+
     Args:
         losses: sharpness, as text, to the mean log loss of the mixture's log odds multiplied by
             it, for windows whose labels are mature, oldest first. As for the weights, each on the
@@ -60,24 +67,35 @@ def temper(
         discount: in [0, 1].
         share: in [0, 1).
     """
-    prior = {f"{s:g}": -PRIOR * (s - 1) ** 2 for s in SHARPNESS}
-    logs, seen = _normal(prior), 0
+    most = _most([window for window in losses if _scored(window, BOLD)])
+    scored = [window for window in losses if _scored(window, most)]
+    prior = {f"{s:g}": -PRIOR * (s - 1) ** 2 for s in SHARPNESS if s <= most}
+    logs = _normal(prior)
     start = dict(logs)
-    for window in losses:
-        known = {s: window.get(s, math.nan) for s in start}
-        if not all(math.isfinite(v) for v in known.values()):
-            continue
-        seen += 1
-        faded = {s: discount * logs[s] + (1 - discount) * prior[s] - rate * known[s] for s in logs}
+    for window in scored:
+        faded = {s: discount * logs[s] + (1 - discount) * prior[s] - rate * window[s] for s in logs}
         back = _normal(faded)
         logs = {
             s: math.log((1 - share) * math.exp(back[s]) + share * math.exp(start[s])) for s in logs
         }
-    if not seen:
+    if not scored:
         return Temperature(1.0, "temperature 1: no window has scored the mixture yet")
     mean = math.fsum(math.exp(v) * float(s) for s, v in logs.items())
     value = 1 / mean
-    return Temperature(value, f"temperature {value:.2f} after {seen} scored windows")
+    return Temperature(value, f"temperature {value:.2f} after {len(scored)} scored windows")
+
+
+def _scored(window: Mapping[str, float], most: float) -> bool:
+    """Whether all sharpnesses up to one were scored; older records end at :data:`BOLD`."""
+    return all(math.isfinite(window.get(f"{s:g}", math.nan)) for s in SHARPNESS if s <= most)
+
+
+def _most(scored: Sequence[Mapping[str, float]]) -> float:
+    """The largest sharpness that counts."""
+    if len(scored) < STEADY:
+        return BOLD
+    best = (min((w.get(f"{s:g}", math.inf), s) for s in SHARPNESS)[1] for w in scored[-STEADY:])
+    return max(BOLD, min(best))
 
 
 def sharpness_losses(

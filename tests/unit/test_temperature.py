@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train import SHARPNESS, sharpness_losses, temper
+from ratchet.self_train.temperature import BOLD, STEADY
 
 KEYS = [f"{s:g}" for s in SHARPNESS]
 windows = st.lists(
@@ -58,6 +59,24 @@ def test_a_calibrated_one_is_left_alone_and_one_that_becomes_calibrated_is_let_g
     assert temper(calm).value == pytest.approx(1, abs=0.08)
     after = temper([drawn(2.5, 5000 + 100 * seed + i) for i in range(10)] + calm).value
     assert after == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_unsure_one_is_made_surer_after_a_steady_run_alone(seed):
+    unsure = [drawn(0.6, 9000 + 100 * seed + i) for i in range(2 * STEADY)]
+    assert 1 / 1.5 <= temper(unsure).value < 1 / 1.2
+    assert temper(unsure[: STEADY - 1]).value >= 1 / BOLD
+    broken = [*unsure[:-3], drawn(1.5, 9900 + seed), *unsure[-2:]]
+    assert temper(broken).value >= 1 / BOLD
+    assert temper([*unsure, drawn(1.5, 9950 + seed)]).value >= 1 / BOLD  # let go at once
+
+
+def test_records_that_end_at_the_smaller_grid_still_count():
+    window = drawn(2.0, 77)
+    short = {s: v for s, v in window.items() if float(s) <= BOLD}
+    assert temper([short] * 20).value == temper([window] * 20).value
+    later = [drawn(0.6, 500 + i) for i in range(STEADY)]
+    assert temper([short, *later]).value == temper(later).value < 1 / BOLD
 
 
 def test_what_is_recorded_is_the_loss_of_the_tempered_margins():
