@@ -1,7 +1,7 @@
 """What people are told when something happens to a pipeline, and who wants to hear of what.
 
 >>> notice = of_decision(decision)                                    # doctest: +SKIP
->>> notice.title
+>>> notice.title                                                      # doctest: +SKIP
 'Ratchet: flights 2013-03-05 blocked'
 
 Promise: a notice holds no secret and cannot be mistaken for more than text: what came with the data

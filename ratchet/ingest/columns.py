@@ -1,5 +1,6 @@
 """Types columns: numbers become ``float64``, categories and keys become strings.
 
+>>> import pyarrow as pa
 >>> number(pa.chunked_array([["1", "x"]]), text=True).bad.tolist()
 [False, True]
 

@@ -1,4 +1,4 @@
-"""Reads CSV and JSON Lines: UTF-8 only, row by row, within the declared cap.
+r"""Reads CSV and JSON Lines: UTF-8 only, row by row, within the declared cap.
 
 >>> read_csv(b"id,x\n1,2\n", {"x"}, print, limits).columns["x"].to_pylist()   # doctest: +SKIP
 ['2']

@@ -4,7 +4,7 @@
 0.014103
 >>> low, high = hypergeometric_tails([0], [65], drawn=1000, rows=6500)
 >>> f"{low[0]:.2e} {high[0]:.0f}"
-'1.67e-05 1'
+'1.81e-05 1'
 
 Each tail is summed from its largest term on, by the ratio of neighbouring terms, so that small
 probabilities keep their digits.
