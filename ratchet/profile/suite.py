@@ -21,6 +21,7 @@ MAGNITUDE = 10.0  # times the largest value, for a number that moves with time
 KNOWN = 0.8  # share of a batch whose categories must be known
 LISTED = 100  # categories that a file still shows readably
 COMPLETE = 0.9  # of a batch that must have a value which was never missing
+TINY = 1e-300  # smaller numbers have no three digits to round to
 MORE_MISSING = 0.2  # of a batch, on top of the emptiest window seen
 
 
@@ -84,8 +85,8 @@ def rounded(value: float, down: bool) -> float:
     """To three digits, away from the observed range."""
     import math
 
-    if value == 0:
-        return 0.0
+    if abs(value) < TINY:
+        return value or 0.0  # never -0.0
     digit = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
     rounded = (math.floor if down else math.ceil)(value / digit) * digit
     return float(f"{rounded:.6g}")
