@@ -13,7 +13,9 @@ from ratchet.contracts.recipes import STANDARD, Member
 from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train import plan, weigh
 from ratchet.self_train.members import trained_at
+from ratchet.self_train.mixture import SHARE
 
+MOST = 1 - SHARE / 2  # that one of two recipes can weigh: a share is dealt out evenly
 NAMES = ("a", "b", "c")
 LOSSES = st.lists(
     st.dictionaries(st.sampled_from([*NAMES, "gone"]), st.floats(0, 5) | st.just(math.nan)),
@@ -42,10 +44,12 @@ def test_without_evidence_all_weigh_the_same():
 
 
 def test_weights_follow_the_smaller_loss_and_say_why():
-    found = weigh(["a", "b"], [{"a": 0.50, "b": 0.45}] * 4)
-    assert found.weights["b"] > 0.75  # of at most 0.85: a share is dealt out evenly
+    losses = [{"a": 0.50, "b": 0.45}] * 4
+    found = weigh(["a", "b"], losses, share=0.05)
+    assert found.weights["b"] > 0.9
     assert "4 scored windows" in found.because
-    assert "b 0.7" in found.because and "(loss 0.4500)" in found.because
+    assert "b 0.9" in found.because and "(loss 0.4500)" in found.because
+    assert weigh(["a", "b"], losses).weights["b"] > 0.9 * MOST
 
 
 def test_what_shifts_all_losses_alike_shifts_no_weight():
@@ -62,8 +66,10 @@ def test_after_an_abrupt_drift_the_best_is_back_within_two_windows():
     """However long it was the worst (Herbster and Warmuth's point)."""
     before = [{"old": 0.40, "fresh": 0.60}] * 500
     after = [{"old": 0.90, "fresh": 0.60}] * 2
-    assert weigh(["old", "fresh"], before).weights["old"] > 0.8
-    assert weigh(["old", "fresh"], before + after).weights["fresh"] > 0.8
+    for share, most in ((0.05, 1.0), (SHARE, MOST)):
+        assert weigh(["old", "fresh"], before, share=share).weights["old"] > 0.9 * most
+        found = weigh(["old", "fresh"], before + after, share=share)
+        assert found.weights["fresh"] > 0.9 * most
 
 
 def test_without_a_fixed_share_or_fading_it_is_not():
