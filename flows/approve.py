@@ -11,7 +11,7 @@ from prefect import State, flow
 
 from flows.forms import Person, Pipeline, Reason, Time
 from flows.retrain import ended, settle
-from tasks import observe
+from tasks import observe, show
 from tasks.workspace import open_workspace
 
 
@@ -34,5 +34,12 @@ def approve(
         window: Any time of the window that is meant. Left out: the newest.
     """
     workspace = open_workspace(pipeline)
-    decision = settle(workspace, window, approve=answer == "approve", by=by, reason=reason)
+    decision = settle(
+        workspace,
+        window,
+        approve=answer == "approve",
+        by=by,
+        reason=reason,
+        patience=show.patience(),
+    )
     return ended(workspace, [decision])

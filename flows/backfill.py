@@ -51,7 +51,7 @@ def backfill(
             out: for good.
         dry_run: Say which windows would run and what they would cost, and run nothing.
     """
-    workspace = open_workspace(pipeline, replay)
+    workspace = open_workspace(pipeline, replay, patience=show.patience())
     chosen = windows.undecided(workspace, start, end)
     if not dry_run:
         return ended(workspace, run_all(workspace, chosen))

@@ -39,8 +39,6 @@ from tasks.self_train import self_train, stood_in
 from tasks.validate import validate
 from tasks.workspace import Workspace, open_workspace, when_free
 
-PATIENCE = 600.0  # seconds that a person's answer waits for a run that is at work
-
 
 @dataclass(frozen=True)
 class Taken:
@@ -57,7 +55,8 @@ def one_cycle(workspace: Workspace, window: Window) -> Decision:
         LeaseHeld: another run works on this pipeline.
         Refused: a later window was already decided; use a replay to look at the past.
     """
-    with workspace.lease.hold(f"{socket.gethostname()}:{os.getpid()}"):
+    who = f"{socket.gethostname()}:{os.getpid()}"
+    with when_free(workspace.lease, who, workspace.patience):
         recover(workspace)
         for blast in answer_alarms(workspace):
             relearn(workspace, blast)
@@ -236,7 +235,7 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
         window: Any time of the one window to run instead: a date, a UTC time, or a number where the
             pipeline counts. Left out: all that is due.
     """
-    workspace = open_workspace(pipeline)
+    workspace = open_workspace(pipeline, patience=show.patience())
     named = [windows.named(workspace, window)] if window else []
     due = named or windows.undecided(workspace, None, None)
     made = run_all(workspace, due or [windows.newest(workspace)])  # recovers, at least
@@ -245,6 +244,6 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
     if said := ask(workspace, decisions.done(workspace, 1)[-1]):
         approve, by, reason = said
         made.append(
-            settle(workspace, None, approve=approve, by=by, reason=reason, patience=PATIENCE)
+            settle(workspace, None, approve=approve, by=by, reason=reason, patience=show.PATIENCE)
         )
     return ended(workspace, made)

@@ -11,6 +11,7 @@ from ratchet.contracts.columns import LANDED
 from ratchet.errors import NotFound, Refused
 from tasks.decisions import decided_keys, last_decided
 from tasks.ingest import take_in
+from tasks.workspace import when_free
 
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def land(workspace: Workspace) -> None:
     """Take in what arrived, alone: a cycle that is decided meanwhile would move the watermark."""
-    with workspace.landing_lease.hold("ingest"):
+    with when_free(workspace.landing_lease, "ingest", workspace.patience):
         take_in(workspace)
 
 

@@ -9,6 +9,7 @@ Everything is built lazily, so that a command pays only for what it uses.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,19 +34,23 @@ from ratchet.contracts.seams import (
 from ratchet.errors import DefinitionError, LeaseHeld, NotFound
 from ratchet.settings import Settings, settings
 
+logger = logging.getLogger("ratchet.lease")
+
 
 @dataclass(frozen=True)
 class Workspace:
     """One pipeline's definition, suite and seams.
 
     ``replay`` names an isolated run over history: what landed is shared, but accepted rows,
-    decisions and models live apart, and no registry alias of the pipeline is touched.
+    decisions and models live apart, and no registry alias of the pipeline is touched. ``patience``
+    is how many seconds a cycle waits for whoever holds the lease.
     """
 
     definition: Definition
     suite: dict[str, Any]
     settings: Settings
     replay: str | None = None
+    patience: float = 0.0
 
     @property
     def name(self) -> str:
@@ -156,7 +161,7 @@ class Workspace:
         return f"{self.settings.root_of(self.name)}-replays/{self.replay}"
 
 
-def open_workspace(pipeline: str, replay: str | None = None) -> Workspace:
+def open_workspace(pipeline: str, replay: str | None = None, patience: float = 0.0) -> Workspace:
     """The workspace of a pipeline in ``pipelines/``.
 
     Raises:
@@ -176,7 +181,8 @@ def open_workspace(pipeline: str, replay: str | None = None) -> Workspace:
     definition = load(path)
     if definition.name != pipeline:
         raise DefinitionError(f"{path}: name is {definition.name!r}, expected {pipeline!r}")
-    return Workspace(definition, read_suite(where.home / definition.validate_.suite), where, replay)
+    suite = read_suite(where.home / definition.validate_.suite)
+    return Workspace(definition, suite, where, replay, patience)
 
 
 def read_suite(path: Path) -> dict[str, Any]:
@@ -204,14 +210,18 @@ def when_free(lease: Lease, owner: str, patience: float) -> Iterator[None]:
     Raises:
         LeaseHeld: it was still held then.
     """
-    until = time.monotonic() + patience
+    until, said = time.monotonic() + patience, ""
     with ExitStack() as held:
         while True:
             try:
                 held.enter_context(lease.hold(owner))
                 break
-            except LeaseHeld:
-                if time.monotonic() >= until:
+            except LeaseHeld as held_by:
+                left = until - time.monotonic()
+                if left <= 0:
                     raise
+                if str(held_by) != said:
+                    logger.info("%s; this run waits for it, at most %.0f s more", held_by, left)
+                said = str(held_by)
                 time.sleep(1)
         yield

@@ -122,10 +122,23 @@ class Stack:
         made = self.prefect(f"deployments/{self.deployment(flow)}/create_flow_run", asked)
         return str(made["id"])
 
-    def state(self, run: str) -> str:
-        """The type of a run's state."""
+    def state(self, run: str) -> dict[str, Any]:
+        """A run's state."""
         (found,) = self.prefect("flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
-        return str(found["state"]["type"])
+        state: dict[str, Any] = found["state"]
+        return state
+
+    def ended(self, run: str) -> str | None:
+        """The type of the state in which a run ended; None while it has not."""
+        kind = str(self.state(run)["type"])
+        return kind if kind in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+    def why(self, run: str) -> str:
+        """A run's state, in words, and the last lines of its log."""
+        state, asked = self.state(run), {"logs": {"flow_run_id": {"any_": [run]}}}
+        lines = self.prefect("logs/filter", {**asked, "sort": "TIMESTAMP_DESC", "limit": 30})
+        said = "\n".join(line["message"] for line in reversed(lines))
+        return f"{state['type']}: {state['message']}\n{said}"
 
     def prefect(self, path: str, body: dict[str, Any]) -> Any:
         place = f"http://127.0.0.1:{self.ports['prefect']}/api/{path}"
@@ -294,21 +307,15 @@ def test_a_backfill_cancelled_in_the_middle_is_resumed_and_touches_no_champion(
     wanted = [d.window for d in stack.decided()]
     stack.prefect(f"deployments/{stack.deployment('retrain')}/pause_deployment", {})
     asked = {"parameters": {"pipeline": "tiny", "replay": "cancelled"}}
-
-    def begun() -> str | None:
-        """A run that has decided two windows; None where a scheduled one was still at work."""
-        made = stack.start("backfill", asked)
-        wait(lambda: stack.state(made) == "FAILED" or len(stack.decided("cancelled")) >= 2)
-        return None if stack.state(made) == "FAILED" else made
-
-    run = wait(begun, 2 * PATIENCE)
+    run = stack.start("backfill", asked)  # a scheduled run at work is waited for
+    wait(lambda: len(stack.decided("cancelled")) >= 2 or stack.ended(run))
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     stack.prefect(f"flow_runs/{run}/set_state", cancelling)
-    wait(lambda: stack.state(run) == "CANCELLED")
+    assert wait(lambda: stack.ended(run)) == "CANCELLED", stack.why(run)
     done = [d.window for d in stack.decided("cancelled")]
     assert 2 <= len(done) < len(wanted)
-    again = stack.start("backfill", asked)  # at once: nothing is held
-    wait(lambda: stack.state(again) == "COMPLETED")
+    again = stack.start("backfill", asked)  # at once: what the first may still hold is waited for
+    assert wait(lambda: stack.ended(again)) == "COMPLETED", stack.why(again)
     assert [d.window for d in stack.decided("cancelled")] == wanted
     assert stack.mlflow("registered-models/alias", name="tiny", alias="champion") == served
     stack.prefect(f"deployments/{stack.deployment('retrain')}/resume_deployment", {})

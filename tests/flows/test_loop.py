@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread, Timer
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +18,7 @@ from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, 
 from ratchet.contracts.lineage import Decision
 from ratchet.errors import LeaseHeld, NotFound, Refused
 from ratchet.register import decision_page
-from tasks import decisions, quarantine, windows
+from tasks import decisions, quarantine, show, windows
 from tasks.progress import listening
 from tasks.rollback import rollback
 from tasks.verify import verify
@@ -56,7 +59,7 @@ def test_a_run_with_nothing_due_says_so_and_does_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = quick(project(tmp_path, 4))
-    monkeypatch.setattr("flows.retrain.open_workspace", lambda _: space)
+    monkeypatch.setattr("flows.retrain.open_workspace", lambda _, **__: space)
     first = retrain.fn("tiny")
     assert (first.name, first.data) == ("Completed", {"held": 2, "promoted": 1})
     version = space.tables.version(DECISIONS)
@@ -348,6 +351,40 @@ def test_fault_33_a_second_run_of_the_pipeline_says_who_holds_it(tmp_path: Path)
     with other.lease.hold("the first run"), pytest.raises(LeaseHeld, match="the first run"):
         one_cycle(space, space.calendar.parse(0))
     assert space.tables.version(DECISIONS) == -1
+
+
+def test_a_run_of_a_deployment_waits_for_the_one_at_work(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is there to start it again after the seconds that a backfill's cycle takes."""
+    project(tmp_path, 4)
+    space = replace(quick(workspace(tmp_path)), patience=30.0)
+    at_work, done = Event(), Event()
+
+    def other() -> None:
+        with quick(workspace(tmp_path)).lease.hold("a backfill"):
+            at_work.set()
+            done.wait(20)
+
+    run = Thread(target=other)
+    run.start()
+    assert at_work.wait(20)
+    Timer(1.5, done.set).start()
+    with caplog.at_level(logging.INFO, "ratchet.lease"):
+        chosen = windows.undecided(space, None, "1000")
+        made = [one_cycle(space, window) for window in chosen]
+    run.join()
+    assert [d.window for d in made] == ["0"]
+    assert "'a backfill'" in caplog.text
+    assert "this run waits for it, at most 30 s more" in caplog.text
+
+
+def test_only_a_run_of_a_deployment_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert show.patience() == 0.0
+    monkeypatch.setattr(show, "in_flow_run", lambda: True)
+    assert show.patience() == 0.0
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "any")
+    assert show.patience() == show.PATIENCE
 
 
 def test_explain_finds_windows_times_and_versions(tmp_path: Path) -> None:
