@@ -27,8 +27,7 @@ from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LANDED, LANDED_L
 from ratchet.errors import StorageError
 from ratchet.settings import prepare_environment
 from tests import streams
-from tests.e2e.test_stack import DEPLOYMENTS, Stack, wait
-from tests.postgres_server import pass_through
+from tests.stack import Stack, wait
 
 FIRST_WINDOWS = 4  # decided before the first kill; one of them promotes
 PATIENCE = 480.0  # seconds for one recovery
@@ -107,12 +106,7 @@ def registry(stack: Stack) -> MlflowRegistry:
 
 def begin(stack: Stack) -> None:
     """Bring the stack up with its schedule, and let the first windows make a champion."""
-    pass_through(stack.project)
-    streams.project(stack.project, 0)
-    (stack.project / "prefect.yaml").write_text(DEPLOYMENTS)
-    stack.up()
-    for index in range(FIRST_WINDOWS + 1):
-        stack.land(index)
+    stack.begin(FIRST_WINDOWS + 1)
     wait(lambda: len(stack.decided()) >= FIRST_WINDOWS, PATIENCE)
     assert stack.decided()[-1].champion_after, "the first windows promote a model"
 

@@ -23,8 +23,8 @@ import psutil
 from infra.local.servers import user_environment
 from ratchet.settings import plain_environment
 from tests import streams
-from tests.e2e.test_stack import DEPLOYMENTS, Stack
 from tests.postgres_server import pass_through
+from tests.stack import DEPLOYMENTS, Stack
 
 WARM, TIMED = 5, 6  # windows before those that are timed, and those
 IDLE_SECONDS = 30.0

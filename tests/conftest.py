@@ -8,16 +8,20 @@ import pytest
 
 pytest_plugins = ["tests.s3_server", "tests.postgres_server"]
 
-# Modules whose tests share servers or a project that take minutes to make: one process runs each.
-TOGETHER = (
-    "tests/contracts/test_registry_server.py",
-    "tests/e2e/test_container_stack.py",
-    "tests/e2e/test_flights.py",
-    "tests/e2e/test_operator.py",
-    "tests/e2e/test_stack.py",
-    "tests/e2e/test_stack_kills.py",
-    "tests/flows/test_cli.py",
-)
+# Modules whose tests share servers or a project that take long to make: one process runs each, and
+# the two of one stack.
+TOGETHER = {
+    "tests/contracts/test_registry_server.py": "registry server",
+    "tests/e2e/test_container_stack.py": "container stack",
+    "tests/e2e/test_flights.py": "flights",
+    "tests/e2e/test_operator.py": "stack",
+    "tests/e2e/test_stack.py": "stack",
+    "tests/e2e/test_stack_kills.py": "kills",
+    "tests/flows/test_cli.py": "cli",
+    "tests/flows/test_revoke.py": "revoke",
+    "tests/flows/test_revoke_where.py": "revoke where",
+    "tests/flows/test_suite.py": "suite",
+}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -31,6 +35,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             module = nodeid.split("::", maxsplit=1)[0]
-            return module if module in TOGETHER else nodeid
+            return TOGETHER.get(module, nodeid)
 
     return Together(config, log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -189,13 +190,21 @@ def project(home: Path, windows: int = 0, pipeline: str = PIPELINE) -> Workspace
     return workspace(home)
 
 
-def workspace(home: Path, replay: str | None = None, **settings: Any) -> Workspace:
-    """The tiny pipeline's workspace, built anew from the files."""
-    definition = parse((home / "pipelines" / "tiny.toml").read_text())
+def workspace(
+    home: Path, replay: str | None = None, pipeline: str = "tiny", **settings: Any
+) -> Workspace:
+    """The tiny pipeline's workspace, or another's with its suite, built anew from the files."""
+    definition = parse((home / "pipelines" / f"{pipeline}.toml").read_text())
     values = {"home": home, "root": str(home / "tables"), "state": home / "state", **settings}
     where = Settings(**values)
     suite = read_suite(home / "expectations" / "tiny.json")
     return Workspace(definition, suite, where, replay)
+
+
+def copied(home: Path, into: Path) -> Workspace:
+    """A copy of a project that has run, on the directory registry and without reports."""
+    shutil.copytree(home, into, dirs_exist_ok=True)
+    return quick(workspace(into))
 
 
 def local_registry(space: Workspace) -> Workspace:

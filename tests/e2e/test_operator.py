@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,42 +10,28 @@ import pytest
 from ratchet.contracts.lineage import Decision
 from tests import streams
 from tests.browser import chromium, enter_prefect, open_page, picture
-from tests.e2e.test_stack import DEPLOYMENTS, Stack, wait
-from tests.postgres_server import pass_through
+from tests.stack import Stack, wait
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
-ASKING = streams.PIPELINE.replace("[gate]", "[gate]\napproval = true\napproval_hours = 0.2")
+ASKING = (
+    streams.PIPELINE.replace('name = "tiny"', 'name = "asking"')
+    .replace("[gate]", "[gate]\napproval = true\napproval_hours = 0.2")
+    .replace('"features/**"', '"asking/features/**"')
+    .replace('"labels/**"', '"asking/labels/**"')
+)
 
 
-def start(home: Path, pipeline: str, windows: int) -> Stack:
-    """A stack of a small project, to which so many windows have landed."""
-    pass_through(home)
-    streams.project(home, 0, pipeline)
-    (home / "prefect.yaml").write_text(DEPLOYMENTS)
-    made = Stack(home)
-    made.up()
-    for index in range(windows):
-        made.land(index)
-    return made
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Five windows have landed and the schedule has decided four of them."""
-    home = tmp_path_factory.mktemp("operator")
-    made = Stack(home)
-    try:
-        made = start(home, streams.PIPELINE, 5)
-        wait(lambda: len(made.decided()) >= 4)
-        wait(lambda: runs_with(made, "promoted"))
-        made.prefect(f"deployments/{made.deployment('retrain')}/pause_deployment", {})
-        yield made
-    finally:
-        made.call("down")
+@pytest.fixture(autouse=True, scope="module")
+def quiet(stack: Stack) -> Iterator[None]:
+    """Pages are looked at while the schedule is paused."""
+    wait(lambda: runs_with(stack, "promoted"))
+    stack.schedule(on=False)
+    yield
+    stack.schedule(on=True)
 
 
 @pytest.fixture(scope="module")
@@ -161,24 +146,15 @@ def test_a_form_shows_its_bounds_and_the_server_refuses_the_rest(
     assert "window" in answer.text or "pattern" in answer.text
 
 
-@pytest.fixture
-def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose pipeline asks a person, and a run that waits for one."""
-    home = tmp_path_factory.mktemp("asking")
-    made = Stack(home)
-    try:
-        made = start(home, ASKING, 4)
-        yield made
-    finally:
-        made.call("down")
-
-
-def test_a_person_has_the_last_word_on_the_runs_page(asking: Stack, browser: Browser) -> None:
+def test_a_person_has_the_last_word_on_the_runs_page(stack: Stack, browser: Browser) -> None:
     """The gate asks; the run pauses; the form on its page promotes."""
-    stack = asking
+    (stack.project / "pipelines" / "asking.toml").write_text(ASKING)
+    for index in range(4):
+        stack.land(index, "asking/")
+    stack.start("retrain", {"parameters": {"pipeline": "asking"}})
     paused = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
     (run,) = wait(lambda: stack.prefect("flow_runs/filter", paused))
-    waiting = stack.decided()[-1]
+    waiting = stack.decided(pipeline="asking")[-1]
     assert waiting.outcome == "held"
     assert waiting.champion_after is None
     page = prefect(stack, browser)
@@ -193,6 +169,6 @@ def test_a_person_has_the_last_word_on_the_runs_page(asking: Stack, browser: Bro
     page.wait_for_timeout(2000)  # the form takes over what was typed after a pause
     picture(page, "prefect-approval")
     dialog.get_by_role("button", name="Submit").click()
-    made = wait(lambda: (d := stack.decided()[-1]).outcome == "promoted" and d)
+    made = wait(lambda: (d := stack.decided(pipeline="asking")[-1]).outcome == "promoted" and d)
     assert made.champion_after == 1
     assert "approved by kim: looks like last month" in {e.arithmetic for e in made.evidence}

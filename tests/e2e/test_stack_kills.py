@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from benchmarks.recovery import KILLS, assert_nothing_lost_or_doubled, begin, kill_in_cycle
-from tests.e2e.test_stack import Stack
+from benchmarks.recovery import assert_nothing_lost_or_doubled, begin, kill_in_cycle
+from tests.stack import Stack
 
 pytestmark = pytest.mark.slow
+
+# ``make bench-recovery`` also kills each server alone.
+KILLS = ("flow run", "worker", "worker and flow run", "prefect and mlflow", "s3 and postgres")
 
 
 @pytest.fixture(scope="module")

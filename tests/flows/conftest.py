@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests import crash
 
 
-@pytest.fixture(autouse=True)
-def predictions_here(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="package")
+def predictions_here() -> Iterator[None]:
     """A second of imports less for each model: the child process has tests of its own."""
-    crash.predict_here(monkeypatch.setattr)
+    with pytest.MonkeyPatch.context() as patch:
+        crash.predict_here(patch.setattr)
+        yield

@@ -40,15 +40,21 @@ def land(home: Path, index: int, both: bool = True) -> None:
     put(home, f"labels/w{index:03d}.parquet", rows.select(["id", "t", "y"]))
 
 
-@pytest.fixture
-def space(tmp_path):
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
     """Windows 0 to 3 by one source alone, then two: champions with and without the second."""
-    streams.project(tmp_path, 0, TWO)
+    home = tmp_path_factory.mktemp("decided")
+    streams.project(home, 0, TWO)
     for index in range(9):
-        land(tmp_path, index, both=index >= 4)
-    space = streams.quick(streams.workspace(tmp_path))
+        land(home, index, both=index >= 4)
+    space = streams.quick(streams.workspace(home))
     list(run_windows(space, windows.undecided(space, None, "7000")))
-    return space
+    return home
+
+
+@pytest.fixture
+def space(decided, tmp_path):
+    return streams.copied(decided, tmp_path)
 
 
 def champion(space):

@@ -51,9 +51,14 @@ def run(home: Path, pipeline: str = TWO, labels: str = "labels"):
     return space
 
 
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("decided")).settings.home
+
+
 @pytest.fixture
-def space(tmp_path):
-    return run(tmp_path)
+def space(decided, tmp_path):
+    return streams.copied(decided, tmp_path)
 
 
 def sent(space, name: str = "bad", table: str = ACCEPTED) -> pa.Table:

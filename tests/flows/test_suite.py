@@ -28,14 +28,20 @@ def land(home, index, shift=0.0, trusted=True):
         streams.land_trusted(home, index, truth=rows)
 
 
-@pytest.fixture
-def space(tmp_path):
-    streams.project(tmp_path, 0, streams.PIPELINE + TRUSTED)
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    home = tmp_path_factory.mktemp("decided")
+    streams.project(home, 0, streams.PIPELINE + TRUSTED)
     for index in range(7):
-        land(tmp_path, index, shift=3.0 if index >= 4 else 0.0)
-    space = streams.quick(streams.workspace(tmp_path))
+        land(home, index, shift=3.0 if index >= 4 else 0.0)
+    space = streams.quick(streams.workspace(home))
     list(run_windows(space, windows.undecided(space, None, None)))
-    return space
+    return home
+
+
+@pytest.fixture
+def space(decided, tmp_path):
+    return streams.copied(decided, tmp_path)
 
 
 def test_what_the_trusted_rows_show_is_proposed_accepted_and_then_learned_from(space):

@@ -1,0 +1,21 @@
+"""The stack that the operator's tests and the stack's own share: it takes a minute to make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import PATIENCE, Stack, wait
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Five windows have landed and the schedule has decided four of them."""
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        made.begin(5)
+        wait(lambda: len(made.decided()) >= 4, 2 * PATIENCE)
+        yield made
+    finally:
+        made.call("down")
