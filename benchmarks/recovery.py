@@ -80,7 +80,7 @@ class ChampionWatch:
 
     def _watch(self) -> None:
         models = registry(self.stack)
-        while not self._stop.wait(0.5):
+        while not self._stop.wait(2):  # each load is work for the server
             try:
                 champion = models.alias("tiny", "champion")
                 if champion is None:

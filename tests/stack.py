@@ -192,5 +192,5 @@ def wait(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
                 return last
         except Exception as error:
             last = error
-        time.sleep(0.5)
+        time.sleep(1)
     raise AssertionError(f"not within {seconds:g} s; last: {last!r}")
