@@ -130,6 +130,7 @@ def _rules(document: TOMLDocument, inferred: Inferred) -> None:
     per_window = inferred.rows_per_window
     holdout = max(1, min(4, math.ceil(HOLDOUT_ROWS / per_window), inferred.time.windows // 6))
     held = per_window * holdout
+    labelled = math.floor(per_window * inferred.target.labelled_share)
     document["validate"] = _table(
         {
             "suite": (f"expectations/{inferred.name}.json", "the data rules; no code"),
@@ -145,14 +146,15 @@ def _rules(document: TOMLDocument, inferred: Inferred) -> None:
         {
             "seed": (20130101, ""),
             "threads": (2, "part of the lineage: it decides the bytes"),
-            "min_rows": (max(50, min(2000, per_window)), ""),
+            "min_rows": (
+                max(50, min(2000, labelled // 2)),
+                "a member with fewer waits; one learns from the newest window alone",
+            ),
             "holdout_windows": (holdout, "newest labelled windows: the gate judges on them"),
         }
     )
-    recipes = tomlkit.aot()
-    for recipe in _recipes(inferred):
-        recipes.append(_table(recipe))
-    document["recipes"] = recipes
+    document["mixture"] = tomlkit.table()
+    document["mixture"].comment("three cheap recipes, weighed by what each has shown lately")
     document["drift"] = _table(
         {
             "column_distance": (0.1, "Jensen-Shannon distance from which a column has moved"),
@@ -163,29 +165,6 @@ def _rules(document: TOMLDocument, inferred: Inferred) -> None:
         }
     )
     document["gate"] = _gate(inferred, held)
-
-
-def _recipes(inferred: Inferred) -> list[dict[str, tuple[Any, str]]]:
-    history = max(2, min(12, inferred.time.windows // 5))
-    depth = 6 if inferred.rows >= 20_000 else 4
-    careful: dict[str, tuple[Any, str]] = {
-        "rounds": (100, ""),
-        "learning_rate": (0.05, ""),
-        "min_child_weight": (10, "the first windows are few rows: a leaf needs several"),
-        "subsample": (0.8, ""),
-        "colsample_bytree": (0.8, ""),
-    }
-    size = {"max_depth": (depth, ""), **careful}
-    return [
-        {"name": ("all_history", ""), **size},
-        {"name": ("sliding_window", ""), "history": (history, "windows"), **size},
-        {
-            "name": ("time_decayed", ""),
-            "half_life": (max(1, history * 3 // 4), "windows"),
-            **size,
-            "max_depth": (min(depth, 4), ""),
-        },
-    ]
 
 
 def _gate(inferred: Inferred, held: int) -> Table:

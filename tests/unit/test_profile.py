@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ratchet.adapters.expectations import GreatExpectations
 from ratchet.contracts.definition import Definition, parse
-from ratchet.contracts.recipes import NAME
+from ratchet.contracts.recipes import NAME, Mixture
 from ratchet.errors import DefinitionError
 from ratchet.profile import InitOptions, infer, name_from, pipeline_toml, sentences, suite_json
 from ratchet.validate import check_columns, judge_rows, verdict
@@ -368,8 +368,9 @@ def test_thresholds_fit_the_size_of_a_window(n):
     held = found.rows_per_window * definition.train.holdout_windows
     assert definition.validate_.min_rows <= max(1, found.rows_per_window // 2)
     assert definition.gate.min_rows <= max(30, held)
-    assert [r.name for r in definition.recipes] == ["all_history", "sliding_window", "time_decayed"]
-    assert all((r.history or 1) <= max(2, found.time.windows) for r in definition.recipes)
+    assert definition.recipes == ()
+    assert definition.mixture == Mixture()
+    assert definition.train.min_rows <= max(50, found.rows_per_window // 2)
 
 
 def test_the_file_is_readable_and_odd_names_survive():
