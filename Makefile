@@ -91,7 +91,7 @@ bench-shield-alarms: setup  ## false alarms of the shield on a thousand clean ba
 bench-shield-cost: setup  ## CPU seconds of the whole shield, on 10 and on 50 windows of history
 	$(BIN)/python -m benchmarks.shield_cost
 
-bench-year: setup  ## a year of flights through the whole loop, trained by recipes and by a mixture (20 minutes)
+bench-year: setup  ## a year of flights through the whole loop, as shipped and with all retrained each week (20 minutes)
 	$(BIN)/python -m benchmarks.year
 
 bench-frog: setup  ## labels that go bad slowly, through the whole loop, with and without the shield (10 minutes)

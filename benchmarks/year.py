@@ -1,6 +1,6 @@
 """A year of flights through the whole loop: what served each week, how well, and what it cost.
 
-    make bench-year                                # as shipped, and with the standard mixture
+    make bench-year                                # as shipped, and all retrained each week
     python -m benchmarks.year --prices 4e-6 0.05 --policies always declared   # where it pays
 
 Undamaged weeks, no server, no reports: ``ratchet backfill flights --policy ...`` in a scratch
@@ -29,7 +29,8 @@ def main() -> None:
     from tasks.policies import compare, under
 
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--policies", nargs="+", choices=POLICIES, default=["declared", "mixture"])
+    shipped = ["declared", "full", "shallow"]
+    asked.add_argument("--policies", nargs="+", choices=POLICIES, default=shipped)
     asked.add_argument("--weeks", type=int, default=None)
     prices = ("LOSS_WORTH", "CPU_HOUR")
     asked.add_argument("--prices", nargs=2, type=float, metavar=prices, help="[economics]")

@@ -44,6 +44,7 @@ from tasks.cycle import Cycle
 from tasks.decisions import last_decided
 from tasks.drift import reference_of
 from tasks.labelled import seed_of
+from tasks.moved import reconsider
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,6 +156,7 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         ),
         *_repeated(copies),
     ]
+    evidence = reconsider(cycle, window, fresh, evidence)
     rejects = [*refused, *conflicting]
     if rules.verdict(evidence).lets_through:  # else there is nothing left to shield
         shielded = shield.judge(cycle, window, fresh)

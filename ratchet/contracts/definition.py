@@ -61,8 +61,13 @@ FIRST = frozenset(
         "record",
     ]
 )
-# Keys that later came into these, left out where they are off.
-LATER_KEYS = (("watch", "label_free"), ("gate", "discover"), ("gate", "shortcuts"))
+# Keys that later came into these, left out where they are as a file without them has them.
+LATER_KEYS = (
+    ("watch", "label_free", False),
+    ("gate", "discover", False),
+    ("gate", "shortcuts", False),
+    ("validate", "moved_after", 3),
+)
 
 
 class Definition(Part):
@@ -223,8 +228,8 @@ class Definition(Part):
         for later in found.keys() - FIRST:
             if found[later] is None:
                 del found[later]
-        for section, key in LATER_KEYS:
-            if not found[section][key]:
+        for section, key, before in LATER_KEYS:
+            if found[section][key] == before:
                 del found[section][key]
         content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()

@@ -96,6 +96,9 @@ class Validate(Part):
     max_skill_loss: Share = (
         0.65  # new labels on which the champion loses more of its skill: blocked
     )
+    # Such windows in a row from which on labels that foretell one another are a world that moved;
+    # 0: a person decides. Only where no trusted source can tell.
+    moved_after: int = Field(default=3, ge=0, le=52)
 
 
 class Train(Part):

@@ -24,6 +24,7 @@ from ratchet.validate.labels import check_labels, expected_skill, skill, skill_f
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.lost import BEFORE, check_stuck, constant_columns, lacks_class
 from ratchet.validate.match import Match, match
+from ratchet.validate.moved import REMEMBERED, moved
 from ratchet.validate.page import checks_page
 from ratchet.validate.probes import PROBED, probe
 from ratchet.validate.quota import Quota, check_quota
@@ -34,6 +35,7 @@ __all__ = [
     "BEFORE",
     "LOOK_BACK",
     "PROBED",
+    "REMEMBERED",
     "Account",
     "Audit",
     "Blame",
@@ -65,6 +67,7 @@ __all__ = [
     "lacks_class",
     "look_back",
     "match",
+    "moved",
     "probe",
     "skill",
     "skill_from_metrics",

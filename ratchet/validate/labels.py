@@ -72,7 +72,7 @@ def skill(objective: str, y: Floats, scores: Floats) -> float:
     Binary: 2 AUC - 1. Multiclass: balanced accuracy, rescaled so that guessing is 0. Regression:
     Spearman's rank correlation. NaN where it is not defined (one class, a constant).
     """
-    return _skill(objective, y, scores)[0]
+    return skill_and_influence(objective, y, scores)[0]
 
 
 def skill_from_metrics(
@@ -118,7 +118,7 @@ def expected_skill(version: int | None, history: Sequence[Decision], label: Labe
     return sum(known) / len(known) if known else None
 
 
-def _skill(objective: str, y: Floats, scores: Floats) -> tuple[float, Floats]:
+def skill_and_influence(objective: str, y: Floats, scores: Floats) -> tuple[float, Floats]:
     """Skill, and what each row adds to its error."""
     from ratchet.contracts.metrics import auc, balanced_accuracy
 
@@ -195,16 +195,16 @@ def _agreement(
     if n < FEWEST:
         return Evidence(name, Verdict.WARN, f"{n} labels of scored rows < {FEWEST}", float(n))
     objective = definition.label.objective
-    value, influence = _skill(objective, y[scored], scores[scored])
+    value, influence = skill_and_influence(objective, y[scored], scores[scored])
     if not np.isfinite(value):
         return Evidence(name, Verdict.WARN, f"skill is not defined on {n} labels of one value")
     events = labels.column(EVENT).to_numpy()[scored]
-    upper = value + _margin(influence, events, definition.gate.alpha)
+    upper = value + margin(influence, events, definition.gate.alpha)
     limit = definition.validate_.max_skill_loss
     return _judge_skill(value, upper, n, expected, limit, definition.trusted is not None)
 
 
-def _margin(influence: Floats, events: Any, alpha: float) -> float:
+def margin(influence: Floats, events: Any, alpha: float) -> float:
     """From the estimate to its one-sided upper bound, by Student's t over stretches of time."""
     from ratchet.contracts.metrics import clustered_error, equal_mass, student_quantile
 

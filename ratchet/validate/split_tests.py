@@ -109,14 +109,14 @@ def classifier_test(pool: Pool, seed: int, threads: int) -> tuple[float, Floats]
     import numpy as np
 
     extra = [pool.labels, pool.residual]
-    matrix = _narrow(np.column_stack([pool.values, *extra]))
+    matrix = narrow(np.column_stack([pool.values, *extra]))
     kinds = [*pool.kinds, *("number" for _ in extra)]
     target = (~pool.control).astype(np.float64)
     half = _folds(pool, seed) % 2 == 0
     likeness, smallest = np.zeros(pool.rows), 1.0
     for held in (half, ~half):
-        model = _train(matrix[~held], target[~held], kinds, seed, threads, "binary", 0)
-        likeness[held] = _predict(model, matrix[held])
+        model = train_small(matrix[~held], target[~held], kinds, seed, threads, "binary", 0)
+        likeness[held] = predict_small(model, matrix[held])
         smallest = min(smallest, _rank_sum(likeness[held], ~pool.control[held]))
     return min(1.0, 2 * smallest), likeness
 
@@ -142,14 +142,14 @@ def cross_fitted(pool: Pool, seed: int, threads: int, classes: int) -> Floats:
 
     folds = _folds(pool, seed + 1)
     objective = "regression" if classes == 0 else "binary" if classes == 2 else "multiclass"
-    values = _narrow(pool.values)
+    values = narrow(pool.values)
     out = np.zeros((pool.rows, classes) if classes > 2 else pool.rows)
     for k in range(FOLDS):
         learn, held = (folds != k) & ~pool.control, folds == k
-        model = _train(
+        model = train_small(
             values[learn], pool.labels[learn], pool.kinds, seed, threads, objective, classes
         )
-        out[held] = _predict(model, values[held])
+        out[held] = predict_small(model, values[held])
     return out
 
 
@@ -178,7 +178,7 @@ def _folds(pool: Pool, seed: int) -> NDArray[np.int64]:
     return np.asarray(folds[groups], dtype=np.int64)
 
 
-def _narrow(values: Floats) -> NDArray[np.float32]:
+def narrow(values: Floats) -> NDArray[np.float32]:
     """Single precision, row after row: what XGBoost makes of numbers in any case, but once."""
     import numpy as np
 
@@ -186,7 +186,7 @@ def _narrow(values: Floats) -> NDArray[np.float32]:
         return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _train(
+def train_small(
     values: NDArray[np.float32],
     labels: Floats,
     kinds: Any,
@@ -195,6 +195,7 @@ def _train(
     objective: str,
     classes: int,
 ) -> Any:
+    """A booster of :data:`ROUNDS` small trees."""
     import xgboost as xgb
 
     names = {"binary": "binary:logistic", "multiclass": "multi:softprob"}
@@ -220,7 +221,8 @@ def _train(
     return xgb.train(options, matrix, num_boost_round=ROUNDS)
 
 
-def _predict(model: Any, values: NDArray[np.float32]) -> Floats:
+def predict_small(model: Any, values: NDArray[np.float32]) -> Floats:
+    """Its scores, shape (rows,) or (rows, classes)."""
     import numpy as np
 
     return np.asarray(model.inplace_predict(values), dtype=np.float64)

@@ -353,7 +353,8 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
         yield path, value
 
 
-SHIPPED = load(PIPELINES / "flights.toml")
+BOTH = {"recipes": (Recipe(name="full"), Recipe(name="recent", history=8))}  # and a mixture
+SHIPPED = load(PIPELINES / "flights.toml").model_copy(update=BOTH)
 unchecked = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 
