@@ -79,16 +79,16 @@ class Fit:
 
 
 class Fits:
-    """All trainings on one stream."""
+    """All trainings on one stream.
 
-    def __init__(self, stream: Stream) -> None:
+    Args:
+        judged: the windows whose predictions count; left out: from :data:`FIRST` on.
+    """
+
+    def __init__(self, stream: Stream, judged: range | None = None) -> None:
         self.stream = stream
+        self.judged = judged or range(FIRST, len(stream.windows))
         self._made: dict[Hashable, Fit] = {}
-
-    @property
-    def judged(self) -> range:
-        """The windows whose predictions count."""
-        return range(FIRST, len(self.stream.windows))
 
     def window(self, recipe: Recipe, first: int, known: int, below: Fit | None = None) -> Fit:
         """A training on windows ``[first, known)``."""

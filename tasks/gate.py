@@ -25,7 +25,9 @@ from tasks.taught import untaught
 from tasks.true_objective import true_input
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)
@@ -111,8 +113,21 @@ def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:
         baseline=cycle.baselines[chosen],
         anchor=predict(anchor, rows) if anchor and rows.num_rows else None,
         rest=losses[apart],
+        window=_windows(cycle, rows),
+        rest_window=_windows(cycle, holdout)[apart],
         slices={name: rows[name] for name in definition.gate.slices if rows.num_rows},
     )
+
+
+def _windows(cycle: Cycle, rows: pa.Table) -> NDArray[np.int64]:
+    """The window of each row, shape (rows,)."""
+    import numpy as np
+
+    if not rows.num_rows:
+        return np.empty(0, dtype=np.int64)
+    calendar = cycle.workspace.calendar
+    events: NDArray[np.int64] = rows[EVENT].to_numpy()
+    return (events - calendar.origin) // calendar.length
 
 
 def _probe(cycle: Cycle) -> Evidence:

@@ -39,6 +39,8 @@ def request(candidate=1.0, champion=0.8, anchor=None, rest_skill=None, seed=0, r
         baseline=0.5,
         anchor=None if anchor is None else logistic(anchor * signal),
         rest=row_losses("binary", y_other, scores),
+        window=np.sort(rng.integers(0, 2, rows)),
+        rest_window=np.sort(rng.integers(0, 2, 5 * rows)),
         slices={"c": pa.array(rng.choice(["a", "b"], rows))},
     )
 
@@ -82,6 +84,22 @@ def test_without_a_champion_a_constant_is_beaten():
 @pytest.mark.parametrize("skill", [0.3, 3.0])
 def test_a_holdout_that_is_harder_or_easier_than_the_truth_is_blocked(skill):
     assert found(request(rest_skill=skill))["gate.loss_gap"].verdict is Verdict.BLOCK
+
+
+def test_a_week_without_rows_of_its_own_does_not_look_like_a_lie():
+    """Its labels were kept out, and its trusted rows are held out alone; it was a hard week."""
+    asked = request(rows=600)
+    hard = asked.window == 1
+    y = np.where(hard, 1 - asked.y, asked.y)
+    alone = asked.rest_window == 0
+    rest = {"rest": asked.rest[alone], "rest_window": asked.rest_window[alone]}
+    passed = found(replace(asked, y=y, **rest))["gate.loss_gap"]
+    assert passed.verdict is Verdict.PASS
+    assert f"{int((~hard).sum())} trusted rows of the same windows" in passed.arithmetic
+    both = found(replace(asked, y=y))["gate.loss_gap"]
+    assert both.verdict is Verdict.BLOCK, "beside rows of its own it does"
+    nowhere = found(replace(asked, rest_window=asked.rest_window + 2))["gate.loss_gap"]
+    assert nowhere.verdict is Verdict.WARN
 
 
 def test_small_steps_down_do_not_add_up():
