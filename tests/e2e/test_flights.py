@@ -175,6 +175,7 @@ def test_the_champion_can_be_rebuilt_bit_by_bit(year: tuple[Workspace, list[Deci
         ("verify.code", "PASS"),
         ("verify.rows", "PASS"),
         ("verify.model", "PASS"),
+        ("verify.weights", "PASS"),
     ]
 
 

@@ -76,6 +76,7 @@ def test_a_pipeline_without_sealed_rows_keeps_its_digest() -> None:
     later = dict.fromkeys(set(plain.model_dump(by_alias=True)) - FIRST_RELEASE, True)
     hidden = {**later, "watch": {"label_free"}, "gate": {"discover", "shortcuts"}}
     before = plain.model_dump(mode="json", by_alias=True, exclude=hidden)
+    del before["validate"]["moved_after"]
     text = json.dumps(before, sort_keys=True)
     assert plain.digest == hashlib.sha256(text.encode()).hexdigest()
     assert len({plain.digest, DEFINITION.digest}) == 2
