@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-moved bench-probes bench-gate bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-clean-gates bench-moved bench-probes bench-gate bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ bench-year: setup  ## a year of flights through the whole loop, as shipped and w
 
 bench-frog: setup  ## labels that go bad slowly, through the whole loop, with and without the shield (10 minutes)
 	$(BIN)/python -m benchmarks.frog
+
+bench-clean-gates: setup  ## how often leaks, shortcuts and weak slices are found where nothing is wrong; BANK=FILE (15 minutes)
+	$(BIN)/python -m benchmarks.clean_gates $(if $(BANK),--bank $(BANK))
 
 bench-moved: setup  ## worlds that turn, and labels turned around, where nobody can be asked (10 minutes)
 	$(BIN)/python -m benchmarks.moved

@@ -39,6 +39,7 @@ Draw = Callable[[np.random.Generator, Shape], Floats]
 Gate = Callable[[Floats], Floats]  # gains to the window that promotes (from 1), or infinity
 
 ALPHA, WINDOWS, BLOCKS = 0.05, 104, 14
+SEED = 20261126  # not that on which the bets were chosen
 
 
 def normal(random: np.random.Generator, shape: Shape) -> Floats:
@@ -156,7 +157,7 @@ def bootstrap(gains: Floats) -> Floats:
 
 def ever(gate: Gate, sample: Draw, mean: float, lives: int, windows: int = WINDOWS) -> float:
     """Share of lives in which anything was ever promoted."""
-    random = np.random.default_rng(20130101)
+    random = np.random.default_rng(SEED)
     parts = [min(500, lives - at) for at in range(0, lives, 500)]
     shape = (windows, BLOCKS)
     found = [np.isfinite(gate(mean + sample(random, (n, *shape)))).sum() for n in parts]
@@ -165,7 +166,7 @@ def ever(gate: Gate, sample: Draw, mean: float, lives: int, windows: int = WINDO
 
 def wait(gate: Gate, sample: Draw, strength: float, lives: int) -> float:
     """Median windows until a candidate is promoted that is better from the first one on."""
-    random = np.random.default_rng(20130102)
+    random = np.random.default_rng(SEED + 1)
     gains = strength / math.sqrt(BLOCKS) + sample(random, (lives, WINDOWS, BLOCKS))
     return float(np.median(gate(gains)))
 
@@ -175,7 +176,7 @@ def coin(gate: Gate, strength: float, lives: int) -> tuple[float, float]:
 
     Returns the shares of lives whose first promotion is of a better and of a worse one.
     """
-    random = np.random.default_rng(20130103)
+    random = np.random.default_rng(SEED + 2)
     signs = random.choice([-1.0, 1.0], (lives, WINDOWS))
     gains = normal(random, (lives, WINDOWS, BLOCKS))
     at = gate(gains + signs[:, :, None] * strength / math.sqrt(BLOCKS))

@@ -81,7 +81,7 @@ def play(stream: streams.Stream, moved_after: int, share: float = 0.0) -> Seen:
     from tasks import windows
 
     with TemporaryDirectory(prefix="ratchet-bench-") as scratch:
-        space = _workspace(Path(scratch), _table(stream, share), moved_after)
+        space = workspace_of(Path(scratch), table_of(stream, share), moved_after)
         made = list(run_windows(space, windows.undecided(space, None, None)))
     return Seen(
         [d.window_index for d in made if _agreement(d, lambda e: e.verdict is Verdict.BLOCK)],
@@ -94,9 +94,10 @@ def _agreement(decision: Decision, holds: Callable[[Evidence], bool]) -> bool:
     return any(e.check == CHECK and holds(e) for e in decision.evidence)
 
 
-def _table(stream: streams.Stream, share: float) -> pa.Table:
+def table_of(stream: streams.Stream, share: float = 0.0, windows: int = WINDOWS) -> pa.Table:
+    """The stream as one table, its windows LENGTH ticks apart."""
     rng, parts = np.random.default_rng(5), []
-    for index, window in enumerate(stream.windows[:WINDOWS]):
+    for index, window in enumerate(stream.windows[:windows]):
         n, y = len(window.labels), window.labels.astype(np.int64)
         if index >= ATTACKED and share:
             y = np.where(rng.random(n) < share, 1 - y, y)
@@ -107,7 +108,7 @@ def _table(stream: streams.Stream, share: float) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _workspace(scratch: Path, table: pa.Table, moved_after: int) -> Workspace:
+def workspace_of(scratch: Path, table: pa.Table, moved_after: int = 3) -> Workspace:
     """What ``ratchet init`` makes of the table, in a directory of its own."""
     landing = scratch / "landing"
     landing.mkdir()

@@ -28,7 +28,7 @@ from ratchet.gate.sealed import trustworthy_rows
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
-ALPHA, ROWS, CANDIDATES, SEED = 0.05, 600, 1000, 20261125
+ALPHA, ROWS, CANDIDATES, SEED = 0.05, 600, 1000, 20261127
 
 
 def rare(share: float) -> Draw:
