@@ -111,7 +111,8 @@ def judge(request: GateInput, definition: Definition) -> Judgement:
         found.append(improvement(champion, candidate, known, definition, fresh=fresh))
         found.append(this_window(champion - candidate, blocks, definition))
         found.extend(_slices(request, definition, champion, candidate, blocks))
-    found += [_floor(request, definition, blocks), _calibration(request, definition)]
+    surely = next((e.measured for e in found if e.check == "gate.this_window"), None)
+    found += [_floor(request, definition, blocks), _calibration(request, definition, surely)]
     return Judgement(found, known)
 
 
@@ -208,25 +209,46 @@ def _floor(request: GateInput, definition: Definition, blocks: Blocks) -> Eviden
     )
 
 
-def _calibration(request: GateInput, definition: Definition) -> Evidence:
+def _calibration(request: GateInput, definition: Definition, surely: float | None) -> Evidence:
+    """As well calibrated as the champion, or so much better that the difference is paid for twice.
+
+    A mean loss holds what bad calibration costs (Broecker 2009), so a candidate with a smaller one
+    has paid for it once; but who acts on a threshold feels it more than that. So where it is worse
+    by more than the margin, the lower bound of this window's improvement must also exceed what that
+    costs at least: of log loss twice the squared gap (Pinsker), of squared error the squared bias.
+
+    Args:
+        surely: the lower bound of this window's improvement; None without a champion.
+    """
     objective, gate = definition.label.objective, definition.gate
     found = calibration_error(objective, request.y, request.candidate)
-    limit, text = gate.max_calibration_error, "the maximum"
-    if request.champion is not None:
-        allowed = calibration_error(objective, request.y, request.champion)
-        allowed += gate.calibration_margin
-        if allowed < limit:
+    limit, text, paid = gate.max_calibration_error, "the maximum", ""
+    if request.champion is not None and surely is not None:
+        before = calibration_error(objective, request.y, request.champion)
+        extra = _cost(objective, request.y, found) - _cost(objective, request.y, before)
+        allowed = before + gate.calibration_margin
+        if allowed < found <= limit and surely > extra:
+            paid = (
+                f"; the champion's is {before:.4f}, but what that costs, at least {extra:.4f}, is "
+                f"paid for again by an improvement of at least {surely:.4f} that bears it already"
+            )
+        elif allowed < limit:
             limit, text = allowed, f"the champion's + {gate.calibration_margin:g}"
     good = found <= limit
     sign = "<=" if good else ">"
     return Evidence(
         "gate.calibration",
-        PASS if good else BLOCK,
-        f"calibration error {found:.4f} {sign} {limit:.4f} ({text})",
+        BLOCK if not good else Verdict.WARN if paid else PASS,
+        f"calibration error {found:.4f} {sign} {limit:.4f} ({text}){paid}",
         found,
         limit,
         _bins(request, objective),
     )
+
+
+def _cost(objective: str, y: Floats, error: float) -> float:
+    """What a calibration error costs at least, in the units of the loss."""
+    return error**2 * float(y.var()) if objective == "regression" else 2 * error**2
 
 
 def _bins(request: GateInput, objective: str) -> dict[str, Any]:

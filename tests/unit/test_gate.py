@@ -389,6 +389,39 @@ def test_a_candidate_may_not_be_worse_calibrated_than_the_champion_allows() -> N
     assert found(nearer)["gate.calibration"].arithmetic.endswith("(the champion's + 0.02)")
 
 
+def test_worse_calibration_passes_where_a_much_better_candidate_pays_for_it_twice() -> None:
+    """A first champion that was well calibrated by chance must not hold off all that come after."""
+    case = request(champion=0.0)  # knows nothing, and is calibrated
+    unsure = replace(case, candidate=logistic(0.5 * np.log(case.candidate / (1 - case.candidate))))
+    evidence = found(unsure)["gate.calibration"]
+    assert evidence.verdict is Verdict.WARN
+    assert "is paid for again by an improvement of at least" in evidence.arithmetic
+    little = replace(
+        unsure, champion=logistic(0.45 * np.log(case.candidate / (1 - case.candidate)))
+    )
+    shifted = np.clip(little.candidate + 0.06, 0, 1)
+    assert found(replace(little, candidate=shifted))["gate.calibration"].verdict is Verdict.BLOCK
+    lower = {"max_calibration_error": float(evidence.measured or 0) - 0.001}
+    strict = PIPELINE.model_copy(update={"gate": PIPELINE.gate.model_copy(update=lower)})
+    above = found(unsure, strict)
+    assert above["gate.calibration"].verdict is Verdict.BLOCK, "the maximum holds in any case"
+
+
+def test_the_same_in_units_of_squared_error() -> None:
+    random = np.random.default_rng(1)
+    y = random.normal(size=2000)
+    noisy = y + random.normal(size=2000)
+    case = replace(request(), y=y, candidate=y + 0.1, champion=noisy, baseline=0.0)
+    numbers = PIPELINE.model_copy(
+        update={
+            "label": PIPELINE.label.model_copy(update={"objective": "regression", "classes": ()})
+        }
+    )
+    assert found(case, numbers)["gate.calibration"].verdict is Verdict.WARN
+    no_better = replace(case, champion=y + 0.05)
+    assert found(no_better, numbers)["gate.calibration"].verdict is Verdict.BLOCK
+
+
 def test_the_calibration_check_keeps_the_reliability_diagram_of_both_models() -> None:
     details = found(request(champion=0.3))["gate.calibration"].as_json()["details"]
     assert list(details) == ["candidate", "champion"]
