@@ -35,7 +35,7 @@ KNOWN = {"neighbours correlated 0.5": 0.069}
 
 @pytest.mark.parametrize("name", list(NO_BETTER))
 def test_what_is_no_better_is_promoted_in_no_more_than_alpha_of_lives(name: str) -> None:
-    """But for blocks that lean on one another more than the test makes good, which is documented."""
+    """But for blocks that lean on one another more than the test makes good, as documented."""
     (sample, mean), most = NO_BETTER[name], KNOWN.get(name, ALPHA)
     found = ever(sequential, sample, mean, LIVES, WINDOWS)
     assert found <= most + 2 * (most * (1 - most) / LIVES) ** 0.5
