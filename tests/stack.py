@@ -39,7 +39,7 @@ deployments:
     entrypoint: flows.backfill.backfill
     work_pool: {name: ratchet}
 """
-PATIENCE = 300.0  # what takes seconds on an idle machine takes minutes on a busy one
+PATIENCE = 600.0  # what takes seconds on an idle machine takes minutes on a busy one
 
 
 class Stack:

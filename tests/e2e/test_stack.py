@@ -106,7 +106,7 @@ def test_27_the_supervisor_may_be_killed_and_up_starts_everything_again(stack: S
     assert not any(Path(f"/proc/{pid}").exists() for pid in before.values())
     assert set(before) == set(stack.members())
     stack.land(decided + 1)
-    made = wait(lambda: (found := stack.decided()) and len(found) > decided and found, 300)
+    made = wait(lambda: (found := stack.decided()) and len(found) > decided and found)
     assert set(Counter(d.cycle_key for d in made).values()) == {1}
 
 
