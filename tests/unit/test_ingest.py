@@ -317,6 +317,13 @@ def test_json_over_the_cap() -> None:
 # Containers
 
 
+def marked(archive: bytes, at: int, value: int) -> bytes:
+    """A zip of one member whose headers say something else: at 8 the flags, at 10 the method."""
+    found, central = bytearray(archive), archive.index(b"PK\x01\x02")
+    found[at - 2], found[central + at] = value, value  # the local header lacks one field
+    return bytes(found)
+
+
 def zipped(*members: tuple[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -353,6 +360,8 @@ def test_all_containers_give_the_same_rows() -> None:
         (b"\x1f\x8b broken", "a.csv.gz", "gzip is damaged"),
         (gzip.compress(HEAD.encode(), mtime=0)[:-9], "a.csv.gz", "gzip is damaged"),
         (b"PK broken", "a.zip", "zip is damaged"),
+        (marked(zipped(("a.csv", b"x")), 10, 99), "a.zip", "compression method is not supported"),
+        (marked(zipped(("a.csv", b"x")), 8, 1), "a.zip", "password required"),
         (zipped(), "a.zip", "holds 0 files, expected exactly 1"),
         (zipped(("a.csv", b"x"), ("b.csv", b"x")), "a.zip", "holds 2 files"),
         (zipped(("a.zip", zipped(("a.csv", b"x")))), "a.zip", "unknown format"),
