@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,26 @@ def labelled(
     mature = events < window.end - definition.label_delay
     keep = (events >= start) & (events < end) & (np.isfinite(labels) | mature)
     return _only(rows, keep), labels[keep]
+
+
+def rows_of_labels(
+    cycle: Cycle, window: Window, labels: pa.Table, columns: Sequence[str]
+) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """The rows accepted by the end of a window that labels belong to, in the labels' order, and
+    which of the labels have one."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    none = pa.table({}), np.zeros(labels.num_rows, dtype=bool)
+    if not labels.num_rows:
+        return none
+    first = cycle.workspace.calendar.window_of(int(pc.min(labels[EVENT]).as_py())).index
+    rows = cycle.workspace.tables.read(ACCEPTED, [KEY, *columns], (first, window.index + 1))
+    if not rows.num_rows:
+        return none
+    where = pc.index_in(labels[KEY], value_set=rows[KEY].combine_chunks()).combine_chunks()
+    return rows.take(where.drop_null()), np.asarray(where.is_valid())
 
 
 def _only(rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:

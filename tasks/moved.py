@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ratchet import validate as rules
-from ratchet.contracts.columns import ACCEPTED, EVENT, KEY, LABEL, LANDED_LABELS
+from ratchet.contracts.columns import EVENT, LABEL, LANDED_LABELS
 from ratchet.contracts.evidence import Evidence, Verdict
 from tasks.arrivals import without_revoked
-from tasks.labelled import numbers, seed_of
+from tasks.labelled import numbers, rows_of_labels, seed_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,8 +43,8 @@ def reconsider(
         labels, _ = without_revoked(cycle, window, columns, "label")
         found = rules.moved(
             blocked,
-            _rows_of(cycle, window, fresh),
-            _rows_of(cycle, window, labels),
+            _sample(cycle, window, fresh),
+            _sample(cycle, window, labels),
             cycle.workspace.definition,
             in_a_row=in_a_row,
             seed=seed_of(cycle, window, fresh),
@@ -69,23 +69,15 @@ def suspicious(history: Sequence[Decision]) -> int:
     return count
 
 
-def _rows_of(cycle: Cycle, window: Window, labels: pa.Table) -> rules.Sample:
+def _sample(cycle: Cycle, window: Window, labels: pa.Table) -> rules.Sample:
     """The accepted rows of these labels, in their order; labels of others are left out."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    features = list(cycle.workspace.definition.features)
-    calendar = cycle.workspace.calendar
-    empty = rules.Sample(pa.table({}), np.empty(0))
-    if not labels.num_rows:
-        return empty
-    first = calendar.window_of(int(pc.min(labels[EVENT]).as_py())).index
-    span = (first, window.index + 1)
-    rows = cycle.workspace.tables.read(ACCEPTED, [KEY, EVENT, *features], span)
+    columns = [EVENT, *cycle.workspace.definition.features]
+    rows, known = rows_of_labels(cycle, window, labels, columns)
     if not rows.num_rows:
-        return empty
-    where = pc.index_in(labels[KEY], value_set=rows[KEY].combine_chunks()).combine_chunks()
-    y = numbers(labels[LABEL].combine_chunks())
-    known = np.asarray(where.is_valid()) & np.isfinite(y)
-    return rules.Sample(rows.take(where.filter(pa.array(known))).combine_chunks(), y[known])
+        return rules.Sample(rows, np.empty(0))
+    y = numbers(labels[LABEL].combine_chunks())[known]
+    given = np.isfinite(y)
+    return rules.Sample(rows.filter(pa.array(given)).combine_chunks(), y[given])

@@ -16,8 +16,6 @@ from ratchet import ingest as core
 from ratchet import validate as rules
 from ratchet.contracts.columns import (
     ACCEPTED,
-    EVENT,
-    KEY,
     LABEL,
     LABELS,
     LANDED,
@@ -43,7 +41,7 @@ from tasks.arrivals import (
 from tasks.cycle import Cycle
 from tasks.decisions import last_decided
 from tasks.drift import reference_of
-from tasks.labelled import seed_of
+from tasks.labelled import rows_of_labels, seed_of
 from tasks.moved import reconsider
 
 if TYPE_CHECKING:
@@ -217,24 +215,14 @@ def _repeated(copies: int) -> list[Evidence]:
 def _champion_scores(cycle: Cycle, labels: pa.Table) -> Any:
     """The champion's scores of the labelled rows, in order; NaN where a row was not accepted."""
     import numpy as np
-    import pyarrow.compute as pc
 
-    if cycle.champion_bundle is None or not labels.num_rows:
+    if cycle.champion_bundle is None:
         return None
-    first = int(pc.min(labels[EVENT]).as_py())
-    calendar = cycle.workspace.calendar
-    rows = cycle.workspace.tables.read(
-        ACCEPTED,
-        [KEY, *cycle.workspace.definition.features],
-        (calendar.window_of(first).index, cycle.window.index + 1),
-    )
+    features = list(cycle.workspace.definition.features)
+    rows, known = rows_of_labels(cycle, cycle.window, labels, features)
     if not rows.num_rows:
         return None
-    where = pc.index_in(labels[KEY], value_set=rows[KEY].combine_chunks()).combine_chunks()
-    known = np.asarray(where.is_valid())
-    if not known.any():
-        return None
-    scores = predict(cycle.champion_bundle, rows.take(where.drop_null()))
+    scores = predict(cycle.champion_bundle, rows)
     out = np.full((labels.num_rows, *scores.shape[1:]), np.nan)
     out[known] = scores
     return out
