@@ -18,16 +18,14 @@ from ratchet.contracts.score import predict
 from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
 from tasks.fitness import fitness
-from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows
+from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows, window_indices
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
 from tasks.shortcut import shortcut_input
 from tasks.taught import untaught
 from tasks.true_objective import true_input
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)
@@ -113,21 +111,10 @@ def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:
         baseline=cycle.baselines[chosen],
         anchor=predict(anchor, rows) if anchor and rows.num_rows else None,
         rest=losses[apart],
-        window=_windows(cycle, rows),
-        rest_window=_windows(cycle, holdout)[apart],
+        window=window_indices(cycle, rows),
+        rest_window=window_indices(cycle, holdout)[apart],
         slices={name: rows[name] for name in definition.gate.slices if rows.num_rows},
     )
-
-
-def _windows(cycle: Cycle, rows: pa.Table) -> NDArray[np.int64]:
-    """The window of each row, shape (rows,)."""
-    import numpy as np
-
-    if not rows.num_rows:
-        return np.empty(0, dtype=np.int64)
-    calendar = cycle.workspace.calendar
-    events: NDArray[np.int64] = rows[EVENT].to_numpy()
-    return (events - calendar.origin) // calendar.length
 
 
 def _probe(cycle: Cycle) -> Evidence:

@@ -59,11 +59,9 @@ def span_of(cycle: Cycle, fresh: pa.Table) -> tuple[int, int] | None:
     """First and last window of events that a good part of the fresh labels belong to."""
     import numpy as np
 
-    calendar = cycle.workspace.calendar
     if not fresh.num_rows:
         return None
-    events = (fresh[EVENT].to_numpy() - calendar.origin) // calendar.length
-    found, counts = np.unique(events, return_counts=True)
+    found, counts = np.unique(window_indices(cycle, fresh), return_counts=True)
     main = found[counts >= MAIN * fresh.num_rows]
     main = main if len(main) else found[np.argmax(counts)][None]
     return int(main.min()), int(main.max())
@@ -166,16 +164,21 @@ def _only(rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:
     return rows.filter(pa.array(keep)).combine_chunks()
 
 
+def window_indices(cycle: Cycle, rows: pa.Table) -> NDArray[np.int64]:
+    """The window of events of each row, shape (rows,); a table without rows may lack columns."""
+    import numpy as np
+
+    if not rows.num_rows:
+        return np.empty(0, dtype=np.int64)
+    return cycle.workspace.calendar.indices_of(rows[EVENT].to_numpy())
+
+
 def by_window(cycle: Cycle, sample: rules.Sample, span: tuple[int, int]) -> list[rules.Sample]:
     """One sample for each window of the span, oldest first."""
     import numpy as np
     import pyarrow as pa
 
-    calendar = cycle.workspace.calendar
-    at = np.zeros(0, dtype=np.int64)
-    if sample.rows.num_rows:
-        at = (sample.rows[EVENT].to_numpy() - calendar.origin) // calendar.length
-    rows, labels = sample.rows, sample.labels
+    rows, labels, at = sample.rows, sample.labels, window_indices(cycle, sample.rows)
     if (np.diff(at) < 0).any():  # they lie in order but for late ones
         order = np.argsort(at, kind="stable")
         rows, labels, at = rows.take(pa.array(order)), labels[order], at[order]

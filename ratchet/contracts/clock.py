@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Literal
 from ratchet.errors import DefinitionError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 ClockKind = Literal["timestamp", "integer"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,6 +126,10 @@ class Calendar:
     def window_of(self, tick: int) -> Window:
         """The window that holds this tick."""
         return self.window((tick - self.origin) // self.length)
+
+    def indices_of(self, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The index of the window that holds each tick, of the same shape."""
+        return (ticks - self.origin) // self.length
 
     def label(self, window: Window) -> str:
         """The name people use: the window's start."""

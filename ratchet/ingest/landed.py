@@ -113,7 +113,7 @@ def refuse_future(landed: Landed, found: Ticks, event: Int64s, sieve: Sieve) -> 
     decided = landed.watermark > NEVER
     last = calendar.window_of(landed.watermark if decided else usual).index + FAR_FUTURE
     since = "all that was decided" if decided else "the rest of the object"
-    index = (event - calendar.origin) // calendar.length
+    index = calendar.indices_of(event)
     reason = f"{column}: the event is over {FAR_FUTURE} windows ahead of {since}"
     sieve.drop(index > last, "far_future", reason, column)
     reason = f"{column}: over 2^31 windows from time.origin; declare a longer time.window"
@@ -141,8 +141,7 @@ def table_of(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    calendar = landed.definition.calendar
-    windows = (stamps.known - calendar.origin) // calendar.length
+    windows = landed.definition.calendar.indices_of(stamps.known)
     every = {
         c.KEY: pc.fill_null(stamps.keys, ""),
         c.EVENT: pa.array(stamps.event),

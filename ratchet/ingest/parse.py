@@ -155,8 +155,7 @@ def _labelled(landed: Landed, rows: pa.Table, labels: pa.Table) -> pa.Table:
     where = pc.index_in(rows[ROW], value_set=labels[ROW].combine_chunks())
     mature = known_of(landed, np.asarray(rows[EVENT]) + delay)
     known = pc.coalesce(labels[KNOWN].take(where), pa.array(mature))
-    windows = (np.asarray(known) - calendar.origin) // calendar.length
-    windows = np.clip(windows, -(2**31), 2**31 - 1).astype(np.int32)
+    windows = np.clip(calendar.indices_of(np.asarray(known)), -(2**31), 2**31 - 1).astype(np.int32)
     for name, values in ((KNOWN, known), (WINDOW, pa.array(windows))):
         place = rows.column_names.index(name)
         rows = rows.set_column(place, rows.schema.field(name), values)

@@ -129,7 +129,7 @@ def stand_in(
         return rows, labels, 0
 
     def window(table: pa.Table) -> NDArray[np.int64]:
-        return np.asarray((table[EVENT].to_numpy() - calendar.origin) // calendar.length)
+        return calendar.indices_of(table[EVENT].to_numpy())
 
     def lies_in(table: pa.Table, wanted: NDArray[np.int64]) -> pa.Array:
         return pa.array(np.isin(window(table), wanted))

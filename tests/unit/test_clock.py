@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,13 @@ def test_every_tick_lies_in_exactly_one_window(calendar: Calendar, tick: int) ->
     assert tick not in calendar.window(window.index - 1)
     assert tick not in calendar.window(window.index + 1)
     assert window.end - window.start == calendar.length
+
+
+@given(calendars, st.lists(MOMENTS))
+def test_ticks_of_a_column_lie_in_the_windows_of_each(calendar: Calendar, ticks: list[int]) -> None:
+    found = calendar.indices_of(np.array(ticks, dtype=np.int64))
+    assert found.dtype == np.int64
+    assert found.tolist() == [calendar.window_of(tick).index for tick in ticks]
 
 
 @given(calendars, st.integers(-(10**4), 10**4))
