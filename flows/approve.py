@@ -11,8 +11,8 @@ from prefect import State, flow
 
 from flows.forms import Person, Pipeline, Reason, Time
 from flows.retrain import ended, settle
-from tasks import observe, show
-from tasks.workspace import open_workspace
+from tasks import observe
+from tasks.workspace import open_workspace, run_patience
 
 
 @flow(name="approve", flow_run_name="{pipeline} {answer} by {by}", persist_result=False)
@@ -40,6 +40,6 @@ def approve(
         approve=answer == "approve",
         by=by,
         reason=reason,
-        patience=show.patience(),
+        patience=run_patience(),
     )
     return ended(workspace, [decision])

@@ -16,7 +16,7 @@ from flows.forms import Pipeline, Replay, Time
 from flows.retrain import ended, run_all
 from ratchet.register import estimate
 from tasks import decisions, observe, show, windows
-from tasks.workspace import open_workspace
+from tasks.workspace import open_workspace, run_patience
 
 
 def run_name() -> str:
@@ -51,7 +51,7 @@ def backfill(
             out: for good.
         dry_run: Say which windows would run and what they would cost, and run nothing.
     """
-    workspace = open_workspace(pipeline, replay, patience=show.patience())
+    workspace = open_workspace(pipeline, replay, patience=run_patience())
     chosen = windows.undecided(workspace, start, end)
     if not dry_run:
         return ended(workspace, run_all(workspace, chosen))

@@ -37,7 +37,7 @@ from tasks.register import register
 from tasks.revoke import Blast, answer_alarms, note_revocation, revocation_key, revoke
 from tasks.self_train import self_train, stood_in
 from tasks.validate import validate
-from tasks.workspace import Workspace, open_workspace, when_free
+from tasks.workspace import PATIENCE, Workspace, open_workspace, run_patience, when_free
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
         window: Any time of the one window to run instead: a date, a UTC time, or a number where the
             pipeline counts. Left out: all that is due.
     """
-    workspace = open_workspace(pipeline, patience=show.patience())
+    workspace = open_workspace(pipeline, patience=run_patience())
     named = [windows.named(workspace, window)] if window else []
     due = named or windows.undecided(workspace, None, None)
     made = run_all(workspace, due or [windows.newest(workspace)])  # recovers, at least
@@ -244,6 +244,6 @@ def retrain(pipeline: Pipeline, window: Time | None = None) -> State[dict[str, i
     if said := ask(workspace, decisions.done(workspace, 1)[-1]):
         approve, by, reason = said
         made.append(
-            settle(workspace, None, approve=approve, by=by, reason=reason, patience=show.PATIENCE)
+            settle(workspace, None, approve=approve, by=by, reason=reason, patience=PATIENCE)
         )
     return ended(workspace, made)

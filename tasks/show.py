@@ -10,8 +10,6 @@ from uuid import UUID
 
 from tasks.cycle import Cycle, in_flow_run
 
-PATIENCE = 600.0  # seconds: longer than a cycle, and than a dead run's lease on S3
-
 
 def _key(cycle: Cycle, name: str) -> str:
     return _plain(f"{cycle.workspace.name}-{cycle.label}-{name}")
@@ -57,19 +55,6 @@ def on_a_server() -> bool:
     from prefect.settings import PREFECT_API_URL
 
     return bool(PREFECT_API_URL.value())
-
-
-def patience() -> float:
-    """Seconds that this run waits for another that holds the pipeline; then it fails.
-
-    A run of a deployment waits, because nobody is there to start it again: for a backfill's cycle,
-    or for the lease of a run that was killed to end. At a terminal a person is told at once.
-    """
-    if not in_flow_run():
-        return 0.0
-    from prefect.runtime import deployment
-
-    return PATIENCE if deployment.id else 0.0
 
 
 def entitle(name: str, tags: Iterable[str] = ()) -> None:

@@ -23,14 +23,14 @@ from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.score import predict
 from ratchet.contracts.seams import Append
 from ratchet.errors import LeaseHeld, ModelError, NotFound
-from tasks import decisions, show, windows
+from tasks import decisions, windows
 from tasks.cycle import Cycle
 from tasks.expected import expected
 from tasks.labelled import labelled
 from tasks.recover import recover
 from tasks.rollback import prove, put_back
 from tasks.sealed import sealed_mask
-from tasks.workspace import when_free
+from tasks.workspace import run_patience, when_free
 
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
@@ -68,7 +68,7 @@ def act(workspace: Workspace, found: list[Evidence]) -> Decision | None:
     worse = [e for e in found if e.check == core.SKILL and e.verdict is Verdict.BLOCK]
     if not worse or not workspace.definition.watch.rollback:
         return None
-    with when_free(workspace.lease, BY, show.patience()):
+    with when_free(workspace.lease, BY, run_patience()):
         recover(workspace)
         return put_back(workspace, None, by=BY, reason=worse[0].arithmetic)
 

@@ -33,7 +33,9 @@ from ratchet.contracts.seams import (
 )
 from ratchet.errors import DefinitionError, LeaseHeld, NotFound
 from ratchet.settings import Settings, settings
+from tasks.cycle import in_flow_run
 
+PATIENCE = 600.0  # seconds: longer than a cycle, and than a dead run's lease on S3
 logger = logging.getLogger("ratchet.lease")
 
 
@@ -198,6 +200,19 @@ def read_suite(path: Path) -> dict[str, Any]:
     if not isinstance(suite, dict) or not suite.get("expectations"):
         raise DefinitionError(f"suite {path}: expected an object with a list of expectations")
     return suite
+
+
+def run_patience() -> float:
+    """Seconds that this run waits for another that holds the pipeline; then it fails.
+
+    A run of a deployment waits, because nobody is there to start it again: for a backfill's cycle,
+    or for the lease of a run that was killed to end. At a terminal a person is told at once.
+    """
+    if not in_flow_run():
+        return 0.0
+    from prefect.runtime import deployment
+
+    return PATIENCE if deployment.id else 0.0
 
 
 @contextmanager

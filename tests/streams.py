@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -229,6 +231,26 @@ def no_reports(space: Workspace) -> Workspace:
 def quick(space: Workspace) -> Workspace:
     """Directory registry and blank reports."""
     return no_reports(local_registry(space))
+
+
+@contextmanager
+def at_work(home: Path, who: str) -> Iterator[Callable[[], None]]:
+    """Another run holds the lease until the block ends, or until what the block gets is called."""
+    holds, done = Event(), Event()
+
+    def other() -> None:
+        with workspace(home).lease.hold(who):
+            holds.set()
+            done.wait(20)
+
+    run = Thread(target=other)
+    run.start()
+    try:
+        assert holds.wait(20)
+        yield done.set
+    finally:
+        done.set()
+        run.join()
 
 
 class BlankReporter:

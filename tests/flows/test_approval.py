@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Event, Thread, Timer
+from threading import Timer
 
 import pytest
 
@@ -16,7 +16,7 @@ from ratchet.gate import Answer, answered
 from tasks import decisions, windows
 from tasks.approve import ask
 from tasks.verify import verify
-from tests.streams import PIPELINE, land_window, project, quick, workspace
+from tests.streams import PIPELINE, at_work, land_window, project, quick
 
 ASKING = PIPELINE.replace("[gate]", "[gate]\napproval = true")
 
@@ -55,21 +55,11 @@ def test_an_answer_waits_for_a_run_that_is_at_work(tmp_path: Path) -> None:
     """A scheduled run may hold the lease for the seconds in which the person answers."""
     space, _ = learned(tmp_path, 4)
     answer = {"approve": False, "by": "kim", "reason": "odd"}
-    at_work, done = Event(), Event()
-
-    def other() -> None:
-        with quick(workspace(tmp_path)).lease.hold("a scheduled run"):
-            at_work.set()
-            done.wait(20)
-
-    run = Thread(target=other)
-    run.start()
-    assert at_work.wait(20)
-    with pytest.raises(LeaseHeld):
-        settle(space, None, **answer)
-    Timer(1.5, done.set).start()
-    assert settle(space, None, **answer, patience=30).outcome == "blocked"
-    run.join()
+    with at_work(tmp_path, "a scheduled run") as end:
+        with pytest.raises(LeaseHeld):
+            settle(space, None, **answer)
+        Timer(1.5, end).start()
+        assert settle(space, None, **answer, patience=30).outcome == "blocked"
 
 
 def test_no_is_recorded_and_blocks(tmp_path: Path) -> None:

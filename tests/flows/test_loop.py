@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread, Timer
+from threading import Timer
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,12 +18,14 @@ from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, 
 from ratchet.contracts.lineage import Decision
 from ratchet.errors import LeaseHeld, NotFound, Refused
 from ratchet.register import decision_page
-from tasks import decisions, quarantine, show, windows
+from tasks import decisions, quarantine, windows
 from tasks.progress import listening
 from tasks.rollback import rollback
 from tasks.verify import verify
+from tasks.workspace import PATIENCE, run_patience
 from tests.streams import (
     PIPELINE,
+    at_work,
     land_trusted,
     land_window,
     project,
@@ -359,32 +361,21 @@ def test_a_run_of_a_deployment_waits_for_the_one_at_work(
     """Nobody is there to start it again after the seconds that a backfill's cycle takes."""
     project(tmp_path, 4)
     space = replace(quick(workspace(tmp_path)), patience=30.0)
-    at_work, done = Event(), Event()
-
-    def other() -> None:
-        with quick(workspace(tmp_path)).lease.hold("a backfill"):
-            at_work.set()
-            done.wait(20)
-
-    run = Thread(target=other)
-    run.start()
-    assert at_work.wait(20)
-    Timer(1.5, done.set).start()
-    with caplog.at_level(logging.INFO, "ratchet.lease"):
+    with at_work(tmp_path, "a backfill") as end, caplog.at_level(logging.INFO, "ratchet.lease"):
+        Timer(1.5, end).start()
         chosen = windows.undecided(space, None, "1000")
         made = [one_cycle(space, window) for window in chosen]
-    run.join()
     assert [d.window for d in made] == ["0"]
     assert "'a backfill'" in caplog.text
     assert "this run waits for it, at most 30 s more" in caplog.text
 
 
 def test_only_a_run_of_a_deployment_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert show.patience() == 0.0
-    monkeypatch.setattr(show, "in_flow_run", lambda: True)
-    assert show.patience() == 0.0
+    assert run_patience() == 0.0
+    monkeypatch.setattr("tasks.workspace.in_flow_run", lambda: True)
+    assert run_patience() == 0.0
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "any")
-    assert show.patience() == show.PATIENCE
+    assert run_patience() == PATIENCE
 
 
 def test_explain_finds_windows_times_and_versions(tmp_path: Path) -> None:
