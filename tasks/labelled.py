@@ -73,15 +73,17 @@ def gather(cycle: Cycle, window: Window, fresh: pa.Table, span: tuple[int, int])
     if not rows.num_rows:
         return None
     control = trusted_rows(cycle, window, span)
-    champion = cycle.champion_bundle
-    sample = rules.Sample(rows, labels, predict(champion, rows) if champion else None)
-    trusted = None
-    if control.num_rows:
-        scores = predict(champion, control) if champion else None
-        trusted = rules.Sample(control, numbers(control[LABEL]), scores)
+    sample = scored(cycle, rows, labels)
+    trusted = scored(cycle, control, numbers(control[LABEL])) if control.num_rows else None
     before = rules.Sample(*labelled(cycle, window, windows_before(cycle, span), None))
     history = _history(cycle, before, span)
     return Batch(sample, trusted, before, history, seed_of(cycle, window, rows, control))
+
+
+def scored(cycle: Cycle, rows: pa.Table, labels: NDArray[np.float64]) -> rules.Sample:
+    """Labelled rows with the champion's scores, where there is a champion."""
+    champion = cycle.champion_bundle
+    return rules.Sample(rows, labels, predict(champion, rows) if champion else None)
 
 
 def windows_before(cycle: Cycle, span: tuple[int, int]) -> tuple[int, int]:
@@ -236,8 +238,9 @@ def _history(cycle: Cycle, before: rules.Sample, span: tuple[int, int]) -> rules
         return None
     chosen = np.flatnonzero(late)[spread(int(late.sum()), SAMPLE)]
     rows, labels = before.rows.take(pa.array(chosen)), before.labels[chosen]
-    champion = cycle.champion_bundle if cycle.workspace.definition.trusted is None else None
-    return rules.Sample(rows, labels, predict(champion, rows) if champion else None)
+    if cycle.workspace.definition.trusted is not None:
+        return rules.Sample(rows, labels)
+    return scored(cycle, rows, labels)
 
 
 def seed_of(cycle: Cycle, window: Window, *tables: pa.Table) -> int:

@@ -20,7 +20,6 @@ from ratchet.contracts.columns import (
     labels_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict, worst
-from ratchet.contracts.score import predict
 from ratchet.contracts.seams import Append
 from ratchet.errors import ObjectError, StorageError
 from tasks import accounts, quarantine
@@ -30,6 +29,7 @@ from tasks.labelled import (
     by_window,
     gather,
     numbers,
+    scored,
     seed_of,
     span_of,
     trusted_rows,
@@ -124,12 +124,8 @@ def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
     control = trusted_rows(cycle, window, span) if span else mine.slice(0, 0)
     if definition.trusted.keyed:
         control = control.filter(core.find_keys(control[KEY], mine[KEY])).combine_chunks()
-    champion = cycle.champion_bundle
-    sample = rules.Sample(mine, values, predict(champion, mine) if champion else None)
-    trusted = None
-    if control.num_rows:
-        scores = predict(champion, control) if champion else None
-        trusted = rules.Sample(control, numbers(control[LABEL]), scores)
+    sample = scored(cycle, mine, values)
+    trusted = scored(cycle, control, numbers(control[LABEL])) if control.num_rows else None
     seed = seed_of(cycle, window, mine, control)
     evidence = list(rules.compare(sample, trusted, definition, seed=seed).evidence)
     if rules.verdict(evidence).lets_through:
