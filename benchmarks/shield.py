@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import shield_defences as defences
+from benchmarks import shield_picture
 from benchmarks import shield_streams as streams
 from benchmarks.attacks import catalogue
 from benchmarks.attacks.scene import Scene, with_column
@@ -339,44 +340,7 @@ def _write(lines: list[Line], false: dict[str, dict[str, tuple[int, int]]], out:
             damage = f"{x.damage:.4f}" if math.isfinite(x.damage) else ""
             table.writerow([x.stream, x.attack, x.strength, damage, success, *cells])
     if lines:
-        _draw(lines, out / "shield.png")
-
-
-def _draw(lines: list[Line], path: Path) -> None:
-    """A heat map: attacks down, defences across, share blocked; the damage beside."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    names = [n for n in (*OURS, *PEERS) if any(n in x.blocked for x in lines)]
-    shown = sorted(lines, key=lambda x: (x.stream, -x.damage))
-    grid = np.full((len(shown), len(names)), np.nan)
-    for i, x in enumerate(shown):
-        for j, n in enumerate(names):
-            if n in x.blocked:
-                grid[i, j] = x.blocked[n][0] / x.blocked[n][1]
-    figure, axes = plt.subplots(figsize=(11, 1.5 + 0.23 * len(shown)), layout="constrained")
-    axes.imshow(grid, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    for i in range(len(shown)):
-        for j in range(len(names)):
-            if not np.isnan(grid[i, j]):
-                colour = "black" if grid[i, j] > 0.6 else "white"
-                text = f"{grid[i, j]:.0%}"
-                axes.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
-    axes.set_xticks(range(len(names)), names, rotation=25, ha="left")
-    axes.xaxis.tick_top()
-    labels = [_named(x) for x in shown]
-    axes.set_yticks(range(len(shown)), labels, fontsize=7)
-    axes.set_title("Share of attacked batches that each defence blocked, worst damage first")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def _named(line: Line) -> str:
-    if not math.isfinite(line.damage):
-        return f"{line.stream}: clean windows (false alarms)"
-    return f"{line.stream}: {line.attack} {line.strength:g}   AUC -{max(line.damage, 0):.3f}"
+        shield_picture.draw(out / "shield.csv", out / "shield.png")
 
 
 def _progress(text: str) -> None:
