@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,6 +90,7 @@ class Fits:
         self.stream = stream
         self.judged = judged or range(FIRST, len(stream.windows))
         self._made: dict[Hashable, Fit] = {}
+        self._halves: dict[Hashable, list[Fit]] = {}
 
     def window(self, recipe: Recipe, first: int, known: int, below: Fit | None = None) -> Fit:
         """A training on windows ``[first, known)``."""
@@ -97,6 +99,20 @@ class Fits:
         if key not in self._made:
             self._made[key] = Fit(self.stream, range(first, known), recipe, below)
         return self._made[key]
+
+    def halves(self, recipe: Recipe, window: int) -> list[Fit]:
+        """Two trainings, each on one half of a window; each scores the other as its window 1."""
+        key = ("halves", recipe.model_dump_json(), window)
+        if key not in self._halves:
+            rows = self.stream.windows[window]
+            middle = len(rows.labels) // 2
+            parts = slice(None, middle), slice(middle, None)
+            halves = [Rows(rows.matrix[part], rows.labels[part]) for part in parts]
+            self._halves[key] = [
+                Fit(replace(self.stream, windows=order), [0], recipe, None)
+                for order in (halves, halves[::-1])
+            ]
+        return self._halves[key]
 
 
 def plain(depth: int, **changes: Any) -> Recipe:

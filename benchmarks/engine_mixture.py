@@ -19,6 +19,7 @@ from benchmarks.engine_policies import Policy, Step
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.recipes import STANDARD, Member, Recipe
 from ratchet.contracts.score import mix, scores_of
+from ratchet.self_train.halves import foreseen
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import weigh
 from ratchet.self_train.temperature import sharpness_losses, temper
@@ -46,10 +47,13 @@ class Mixed:
 
 
 def engine(
-    members: Sequence[Member] = STANDARD, follow: bool = True, tempered: bool = True
+    members: Sequence[Member] = STANDARD,
+    follow: bool = True,
+    tempered: bool = True,
+    halved: bool = True,
 ) -> Policy:
     """The mixture; with ``follow`` off all members keep the same weight, with ``tempered`` off the
-    temperature stays 1."""
+    temperature stays 1, with ``halved`` off nothing is foreseen from the halves of a window."""
 
     def policy(fits: Fits, delay: int) -> Iterator[Step]:
         losses: list[dict[str, float]] = []
@@ -64,12 +68,17 @@ def engine(
             if mixed and tempered:
                 warmth.append(_at_each_sharpness(fits, mixed, known - 1))
             parts = {member.name: _fit(fits, member, known) for member in members}
+            halves = _halves(fits, members, known - 1) if halved and follow else {}
             trained = [fit for fit in parts.values() if id(fit) not in paid]
             paid |= {id(fit) for fit in trained}
             before = parts
-            weights = weigh(names, losses if follow else []).weights
+            seen = list(losses) if follow else []
+            if seen:
+                lost = {n: _lost(pair) for n, pair in halves.items()}
+                seen[-1] = foreseen(seen[-1], lost)
+            weights = weigh(names, seen).weights
             mixed = Mixed(parts, weights, temper(warmth).value)
-            yield Step(mixed, trained)
+            yield Step(mixed, trained, [fit for pair in halves.values() for fit in pair])
 
     return policy
 
@@ -78,6 +87,24 @@ def _fit(fits: Fits, member: Member, known: int) -> Fit:
     found = plan(member, known)
     recipe = Recipe.model_validate(member.model_dump(exclude={"every"}))
     return fits.window(recipe, found.first, found.end)
+
+
+def _halves(fits: Fits, members: Sequence[Member], window: int) -> dict[str, list[Fit]]:
+    """The trainings on the halves of the newest window, of members that learn it alone."""
+    return {
+        m.name: fits.halves(Recipe.model_validate(m.model_dump(exclude={"every"})), window)
+        for m in members
+        if m.history == 1 and m.every == 1
+    }
+
+
+def _lost(pair: Sequence[Fit]) -> float:
+    """The mean loss of each half's model on the other half."""
+    found = []
+    for fit in pair:
+        labels = fit.stream.windows[1].labels.astype(float)
+        found.append(row_losses("binary", labels, scores_of("binary", fit.margins(1))))
+    return float(np.concatenate(found).mean())
 
 
 def _at_each_sharpness(fits: Fits, mixed: Mixed, window: int) -> dict[str, float]:
@@ -101,5 +128,6 @@ def _without(name: str) -> Policy:
 ABLATIONS: Mapping[str, Policy] = {
     "engine, equal weights": engine(follow=False),
     "engine, temperature 1": engine(tempered=False),
+    "engine, no halves": engine(halved=False),
     **{f"engine without {m.name}": _without(m.name) for m in STANDARD},
 }

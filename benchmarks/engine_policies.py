@@ -24,10 +24,12 @@ BINS = 10
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The model of one window, and the trainings that were paid for to have it."""
+    """The model of one window, the trainings that were paid for to have it, and those that were
+    only scored."""
 
     model: Model
     trained: list[Fit] = field(default_factory=list)
+    tried: list[Fit] = field(default_factory=list)
 
 
 Policy = Callable[[Fits, int], Iterator[Step]]

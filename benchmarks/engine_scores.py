@@ -75,7 +75,7 @@ def run(fits: Fits, policy: Policy, delay: int) -> Play:
     for w, step in zip(fits.judged, policy(fits, delay), strict=True):
         margins = step.model.margins(w)
         scores[w] = scores_of("binary", margins)
-        cpu += sum(f.seconds for f in step.trained) + step.model.predict_seconds(w)
+        cpu += sum(f.seconds for f in (*step.trained, *step.tried)) + step.model.predict_seconds(w)
         made += len(step.trained)
         if previous is not None:
             labels = fits.stream.windows[w].labels

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ratchet import self_train as core
@@ -25,7 +26,7 @@ from tasks.taught import teachable
 
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
-    from ratchet.contracts.lineage import Decision
+    from ratchet.contracts.lineage import Decision, MemberLineage
     from ratchet.contracts.recipes import Member
     from tasks.self_train import Evidence
     from tasks.workspace import Workspace
@@ -108,6 +109,7 @@ def kept(
         "data": part.data_digest,
         "categories": dict(part.categories),
         "cpu": spent,
+        "halves": part.halves,
     }
     if teacher is not None:
         facts["pseudo"] = [part.pseudo_rows, part.pseudo_from, part.pseudo_note]
@@ -147,7 +149,8 @@ def _charge(cycle: Cycle, what: str, seconds: float) -> float:
 def _read(moment: core.Moment, facts: Mapping[str, Any], model: bytes) -> core.Trained:
     categories = {name: tuple(values) for name, values in facts["categories"].items()}
     more = facts.get("pseudo", ())
-    return core.Trained(moment, model, facts["rows"], facts["data"], categories, *more)
+    part = core.Trained(moment, model, facts["rows"], facts["data"], categories, *more)
+    return replace(part, halves=facts["halves"])
 
 
 def train(
@@ -186,20 +189,41 @@ def train(
         taught.rows,
         moment.as_of - definition.label_delay if taught.rows else None,
         taught.note,
+        core.halves_loss(training, definition, moment.member),
     )
 
 
 def weigh(
-    definition: Definition, history: Sequence[Decision], teachers: Mapping[str, str | None]
+    definition: Definition,
+    history: Sequence[Decision],
+    parts: Sequence[MemberLineage],
 ) -> core.Weighing:
     """Weights from what the decisions so far, oldest first, saw of these members.
 
     Args:
-        teachers: member to its teacher, or None.
+        parts: the members; their ``weight`` does not count.
     """
-    seen = [{n: v for n, v in d.recipe_losses.items() if n in teachers} for d in history]
-    known = [losses for losses in seen if losses]
-    return core.weigh_earned(teachers, core.nats(definition.label.objective, known))
+    teachers = {m.name: m.recipe.get("teacher") for m in parts}
+    scored = [d for d in history if teachers.keys() & d.recipe_losses.keys()]
+    seen = [{n: v for n, v in d.recipe_losses.items() if n in teachers} for d in scored]
+    halves = _halves_of(scored[-1], parts) if scored else {}
+    if halves:
+        seen[-1] = core.foreseen(seen[-1], halves)
+    found = core.weigh_earned(teachers, core.nats(definition.label.objective, seen))
+    told = [f"{n}'s is of the halves of that window" for n, v in halves.items() if v == seen[-1][n]]
+    return replace(found, because="; ".join([found.because, *told]))
+
+
+def _halves_of(newest: Decision, parts: Sequence[MemberLineage]) -> dict[str, float]:
+    """What the halves of the window lost that this decision judged on, by members it scored."""
+    if newest.lineage is None:
+        return {}
+    begins = newest.lineage.train_before
+    return {
+        m.name: m.halves
+        for m in parts
+        if m.halves is not None and m.train_from == begins and m.name in newest.recipe_losses
+    }
 
 
 def temper(definition: Definition, history: Sequence[Decision]) -> core.Temperature:

@@ -128,8 +128,9 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     definition, cut = cycle.workspace.definition, known.cut
     assert definition.mixture is not None  # noqa: S101  asked by its caller
     parts = members.trained(cycle, known, search.in_force(cycle, definition.mixture.members))
-    teachers = {part.name: part.moment.member.teacher for part in parts}
-    found = members.weigh(definition, cycle.history, teachers)
+    found = members.weigh(
+        definition, cycle.history, [core.member_lineage(part, 0.0) for part in parts]
+    )
     warmth = members.temper(definition, cycle.history)
     before = known.labelled.within(None, cut.train_before)
     positions, labels = known.labelled.positions[before], known.labelled.labels[before]

@@ -50,7 +50,7 @@ def verify(workspace: Workspace, version: int) -> list[Evidence]:
         found.append(_same("verify.pseudo", _taught(again), _taught(lineage), Verdict.BLOCK))
     if workspace.definition.search is not None:
         found.append(_searched(workspace, lineage))
-    return [*found, _weights(workspace, lineage)] if lineage.members else found
+    return [*found, _weights(workspace, lineage, again)] if lineage.members else found
 
 
 def rebuild(workspace: Workspace, bundle: Bundle) -> Lineage:
@@ -100,6 +100,7 @@ def _mixture(workspace: Workspace, known: Known, lineage: Lineage) -> Lineage:
             pseudo_rows=p.pseudo_rows,
             pseudo_from=p.pseudo_from,
             pseudo_note=p.pseudo_note,
+            halves=None if m.halves is None else p.halves,  # older models have none
         )
         for m, p in zip(lineage.members, parts, strict=True)
     ]
@@ -145,7 +146,7 @@ def _searched(workspace: Workspace, lineage: Lineage) -> Evidence:
     return Evidence(name, Verdict.BLOCK if wrong else Verdict.PASS, text)
 
 
-def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
+def _weights(workspace: Workspace, lineage: Lineage, again: Lineage) -> Evidence:
     """Whether the decisions before it give these weights and this temperature."""
     name = "verify.weights"
     made = _made_by(workspace, lineage)
@@ -154,8 +155,7 @@ def _weights(workspace: Workspace, lineage: Lineage) -> Evidence:
         return Evidence(name, Verdict.INCONCLUSIVE, text)
     before = decisions.before(workspace, made)
     recorded = {m.name: m.weight for m in lineage.members}
-    teachers = {m.name: m.recipe.get("teacher") for m in lineage.members}
-    found = members.weigh(workspace.definition, before, teachers).weights
+    found = members.weigh(workspace.definition, before, again.members).weights
     warmth = members.temper(workspace.definition, before).value
     worst = max(abs(found[n] - weight) for n, weight in recorded.items())
     worst = max(worst, abs(warmth - lineage.temperature))

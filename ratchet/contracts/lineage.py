@@ -37,6 +37,9 @@ class MemberLineage:
 
     A member with a teacher learned ``pseudo_rows`` besides, of events in ``[pseudo_from, as_of)``,
     with the scores of the mixture's own teacher member as labels; ``pseudo_note`` says why none.
+
+    ``halves`` is what models of each half of its rows lost on the other, for one that learns the
+    newest window alone.
     """
 
     name: str
@@ -51,14 +54,17 @@ class MemberLineage:
     pseudo_rows: int = 0
     pseudo_from: int | None = None
     pseudo_note: str = ""
+    halves: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON-serialisable dict; what only a member with a teacher has is left out elsewhere."""
+        """A JSON-serialisable dict; what only some members have is left out elsewhere."""
         out = asdict(self)
         if not out["pseudo_rows"]:
             del out["pseudo_rows"], out["pseudo_from"]
         if not out["pseudo_note"]:
             del out["pseudo_note"]
+        if out["halves"] is None:
+            del out["halves"]
         return out
 
 

@@ -8,9 +8,9 @@ Promise: the same bundle and rows give the same scores, and a score that is not 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.bundle import MODEL, member_file
 from ratchet.errors import ModelError
@@ -169,7 +169,10 @@ def _scores(bundle: Bundle, rows: pa.Table, change: Change) -> NDArray[np.float6
         return scores_of(manifest.objective, mixed)
     matrix = change(encode(rows, manifest.features, manifest.categories))
     loaded = booster(bundle.models[MODEL], manifest.lineage.threads)
-    return np.asarray(_shaped(loaded.inplace_predict(matrix), manifest), dtype=np.float64)
+    return np.asarray(
+        _shaped(loaded.inplace_predict(matrix), manifest.objective, manifest.classes),
+        dtype=np.float64,
+    )
 
 
 def member_margins(bundle: Bundle, rows: pa.Table) -> dict[str, NDArray[np.float64]]:
@@ -185,8 +188,6 @@ def member_margins(bundle: Bundle, rows: pa.Table) -> dict[str, NDArray[np.float
 
 
 def _margins(bundle: Bundle, rows: pa.Table, change: Change) -> dict[str, NDArray[np.float64]]:
-    import numpy as np
-
     manifest, found = bundle.manifest, {}
     known: Mapping[str, tuple[str, ...]] | None = None
     matrix: NDArray[np.float32] | None = None
@@ -195,9 +196,24 @@ def _margins(bundle: Bundle, rows: pa.Table, change: Change) -> dict[str, NDArra
         if matrix is None or own != known:
             matrix, known = _recoded(rows, manifest.features, own, matrix), own
         loaded = booster(bundle.models[member_file(member.name)], manifest.lineage.threads)
-        margins = loaded.inplace_predict(change(matrix), predict_type="margin")
-        found[member.name] = np.asarray(_shaped(margins, manifest), dtype=np.float64)
+        found[member.name] = margins_of(
+            loaded, change(matrix), manifest.objective, manifest.classes
+        )
     return found
+
+
+def margins_of(
+    loaded: xgb.Booster, matrix: NDArray[np.float32], objective: str, classes: Sequence[Any]
+) -> NDArray[np.float64]:
+    """What a booster says of encoded rows, before the link function.
+
+    Returns:
+        Shape (rows,) or, for several classes, (rows, classes).
+    """
+    import numpy as np
+
+    margins = loaded.inplace_predict(matrix, predict_type="margin")
+    return np.asarray(_shaped(margins, objective, classes), dtype=np.float64)
 
 
 def _recoded(
@@ -219,11 +235,13 @@ def _weights(bundle: Bundle) -> dict[str, float]:
     return {member.name: member.weight for member in bundle.manifest.lineage.members}
 
 
-def _shaped(scores: NDArray[np.floating], manifest: Manifest) -> NDArray[np.floating]:
+def _shaped(
+    scores: NDArray[np.floating], objective: str, classes: Sequence[Any]
+) -> NDArray[np.floating]:
     """One number a row, or one a row and class."""
-    if manifest.objective != "multiclass":
+    if objective != "multiclass":
         return scores.reshape(-1)
-    return scores.reshape(-1, len(manifest.classes))
+    return scores.reshape(-1, len(classes))
 
 
 def mix(

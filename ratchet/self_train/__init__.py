@@ -10,7 +10,14 @@ Promise: the same inputs give the same bytes, nothing after the cut is ever lear
 unlabelled row is never a negative, and history is encoded once for all recipes.
 """
 
-from ratchet.self_train.bundled import MIXTURE, Query, Trained, bundle_of, mixture_of
+from ratchet.self_train.bundled import (
+    MIXTURE,
+    Query,
+    Trained,
+    bundle_of,
+    member_lineage,
+    mixture_of,
+)
 from ratchet.self_train.choose import choose
 from ratchet.self_train.earned import weigh_earned
 from ratchet.self_train.economics import (
@@ -30,6 +37,7 @@ from ratchet.self_train.economics import (
     units_of,
 )
 from ratchet.self_train.fit import train
+from ratchet.self_train.halves import foreseen, halves_loss
 from ratchet.self_train.members import Moment, Plan, at, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
@@ -79,12 +87,15 @@ __all__ = [
     "entered",
     "failed",
     "fell",
+    "foreseen",
+    "halves_loss",
     "in_force",
     "invest",
     "join_labels",
     "judged",
     "last_training",
     "looks",
+    "member_lineage",
     "member_looks",
     "mixture_of",
     "moments",

@@ -64,6 +64,7 @@ class Trained:
         pseudo_rows: how many more it learned with a teacher's label.
         pseudo_from: ticks; their events lie from there on. None without any.
         pseudo_note: why a member with a teacher learned none.
+        halves: see :func:`ratchet.self_train.halves.halves_loss`.
     """
 
     moment: Moment
@@ -74,6 +75,7 @@ class Trained:
     pseudo_rows: int = 0
     pseudo_from: int | None = None
     pseudo_note: str = ""
+    halves: float | None = None
 
     @property
     def name(self) -> str:
@@ -132,7 +134,7 @@ def mixture_of(
         train_before=train_before,
         rows=max(p.rows for p in parts),
         data_digest="",  # of its members, by pack
-        members=tuple(_member(p, shares[p.name]) for p in parts),
+        members=tuple(member_lineage(p, shares[p.name]) for p in parts),
         temperature=temperature,
     )
     manifest = Manifest(
@@ -157,7 +159,8 @@ def _asked(definition: Definition, query: Query) -> dict[str, Any]:
     }
 
 
-def _member(part: Trained, weight: float) -> MemberLineage:
+def member_lineage(part: Trained, weight: float) -> MemberLineage:
+    """What the lineage says of a member."""
     moment = part.moment
     return MemberLineage(
         name=part.name,
@@ -171,6 +174,7 @@ def _member(part: Trained, weight: float) -> MemberLineage:
         pseudo_rows=part.pseudo_rows,
         pseudo_from=part.pseudo_from,
         pseudo_note=part.pseudo_note,
+        halves=part.halves,
     )
 
 

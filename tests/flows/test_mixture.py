@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from flows.retrain import run_windows
@@ -15,6 +18,7 @@ from ratchet.contracts.revocation import Reach
 from ratchet.contracts.score import member_margins, mix, predict, scores_of
 from ratchet.contracts.seams import Tables
 from tasks import windows
+from tasks.members import weigh
 from tasks.revoke import revoke
 from tasks.verify import verify
 from tasks.workspace import Workspace
@@ -123,3 +127,31 @@ def test_a_mixture_of_which_no_member_can_learn_is_no_candidate(tmp_path: Path) 
     _, made = run(tmp_path)
     assert made[-1].outcome == "held"
     assert "anchor: 400 training rows < train.min_rows (9000); fresh: " in made[-1].reasons[0]
+
+
+def shifted(index: int) -> pa.Table:
+    """A window whose labels follow another rule, near enough for the shield to let them through."""
+    table = window_rows(index)
+    rng = np.random.default_rng(index)
+    y = rng.random(table.num_rows) < 1 / (1 + np.exp(-2 * table["x"].to_numpy() - 2))
+    return table.set_column(table.column_names.index("y"), "y", pa.array(y.astype(np.int64)))
+
+
+def test_a_rule_that_moves_is_followed_as_soon_as_a_model_has_learned_it(tmp_path: Path) -> None:
+    """The window of the change is judged on in one cycle and learned from in the next."""
+    change = 6
+    project(tmp_path, change, MIXED.replace("[validate]", "[validate]\nmax_skill_loss = 1.0", 1))
+    for index in range(change, change + 4):
+        land_window(tmp_path, index, shifted(index))
+    space, made = run(tmp_path)
+    judged, after = (d for d in made if d.window_index in {change + 1, change + 2})
+    assert judged.lineage is not None and after.lineage is not None
+    parts = {m.name: m for m in after.lineage.members}
+    assert parts["anchor"].halves is None
+    assert parts["fresh"].train_from == judged.lineage.train_before
+    assert parts["fresh"].halves is not None
+    assert parts["fresh"].halves < judged.recipe_losses["fresh"]  # that one knew the old rule
+    without = [replace(m, halves=None) for m in parts.values()]
+    slower = weigh(space.definition, made[: made.index(after)], without).weights
+    assert parts["fresh"].weight > slower["fresh"] + 0.2
+    assert {e.verdict for e in verify(space, after.champion_after or 0)} == {Verdict.PASS}

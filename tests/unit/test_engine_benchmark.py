@@ -20,9 +20,9 @@ def stream(turn_from: int = COUNT) -> Stream:
     rng = np.random.default_rng(5)
 
     def window(turned: bool) -> Rows:
-        x = rng.random((80, 2), dtype=np.float32)
+        x = rng.random((200, 2), dtype=np.float32)
         y = (x[:, 0] > 0.5) != turned
-        y ^= rng.random(80) < 0.05
+        y ^= rng.random(200) < 0.05
         return Rows(x, y.astype(np.float32))
 
     windows = [window(w >= turn_from) for w in range(COUNT)]
@@ -56,6 +56,9 @@ def test_each_policy_is_billed_for_what_it_trains():
     # three members at first; then the fresh one each window, the recent one every other, and the
     # anchor when ten are known
     assert plays["engine"].retrainings == 3 + (COUNT - FIRST - 1) + 2 + 1
+    halves = [list(engine()(fits, 0))[i].tried for i in range(2)]
+    assert [len(tried) for tried in halves] == [2, 2]
+    assert {id(f) for f in halves[0]}.isdisjoint({id(f) for f in halves[1]})
     assert all(p.cpu_seconds > 0 for p in plays.values())
 
 

@@ -1,0 +1,86 @@
+"""What a member that learns the newest window alone may lose, one window sooner than it is seen.
+
+>>> foreseen({"old": 0.9, "fresh": 0.8}, {"fresh": 0.3})
+{'old': 0.9, 'fresh': 0.3}
+
+After an abrupt change every model that is scored has learned the old concept, the one of the newest
+window too; that its successor has learned the new one is seen only when the window after is scored.
+But the window itself says so: each half of it, learned by the member's recipe, is scored on the
+other. Promise: plain functions; nothing is used that the member has not learned itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.score import booster, margins_of, scores_of
+from ratchet.errors import NoCandidate
+from ratchet.self_train.fit import train
+
+if TYPE_CHECKING:
+    from ratchet.contracts.definition import Definition
+    from ratchet.contracts.recipes import Member
+    from ratchet.self_train.training_set import TrainingSet
+
+
+def halves_loss(training: TrainingSet, definition: Definition, member: Member) -> float | None:
+    """The mean loss on each half of the rows of a model that learned the other half.
+
+    The halves are the earlier and the later rows: rows of one morning share more than their
+    features, and a random split would take that for skill (Roberts et al. 2017).
+
+    Returns:
+        In the unit of :func:`ratchet.contracts.metrics.row_losses`; None for a member of more than
+        one window, one with a teacher, or where a half cannot be learned from.
+    """
+    import numpy as np
+
+    if member.history != 1 or member.every != 1 or member.teacher is not None:
+        return None
+    objective, middle = definition.label.objective, training.rows // 2
+    parts = slice(0, middle), slice(middle, training.rows)
+    found = np.empty(training.rows)
+    for learned, scored in (parts, parts[::-1]):
+        try:
+            model = train(_part(training, learned), _of_half(definition), member)
+        except NoCandidate:
+            return None
+        loaded = booster(model, definition.train.threads)
+        margins = margins_of(loaded, training.matrix[scored], objective, definition.label.classes)
+        labels = training.labels[scored].astype(np.float64)
+        found[scored] = row_losses(objective, labels, scores_of(objective, margins))
+    return float(found.mean())
+
+
+def foreseen(newest: Mapping[str, float], halves: Mapping[str, float]) -> dict[str, float]:
+    """The losses of the newest scored window, the smaller of both for a member with halves.
+
+    A model of half the rows is worse than one of all of them, so the halves say too much where the
+    world rests, and count only after it has turned.
+
+    Args:
+        newest: member to mean loss, each by the model that had learned up to that window.
+        halves: member to :func:`halves_loss` on that window.
+    """
+    return {n: min(loss, halves.get(n, loss)) for n, loss in newest.items()}
+
+
+def _part(training: TrainingSet, rows: slice) -> TrainingSet:
+    return replace(
+        training,
+        matrix=training.matrix[rows],
+        labels=training.labels[rows],
+        weights=training.weights[rows],
+        origin=None,
+    )
+
+
+def _of_half(definition: Definition) -> Definition:
+    """The definition by which half of the rows are enough."""
+    fewest = definition.train.min_rows // 2
+    return definition.model_copy(
+        update={"train": definition.train.model_copy(update={"min_rows": fewest})}
+    )

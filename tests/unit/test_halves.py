@@ -1,0 +1,120 @@
+"""What the halves of the newest window say of a member that learns it alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ratchet.contracts.lineage import Decision, Lineage, MemberLineage
+from ratchet.contracts.recipes import Member
+from ratchet.self_train import TrainingSet, foreseen, halves_loss, training_set
+from tasks.members import weigh
+from tests.learning import definition, labels_of, prepare, stream
+
+FRESH = Member(name="fresh", history=1, rounds=12, max_depth=3)
+# Of a guess that knows the shares of the classes, or the mean, and nothing else.
+IGNORANT = {"binary": 0.69, "multiclass": 1.1, "regression": 6.0}
+
+
+def learned(objective: str = "binary", rows: int = 4000) -> TrainingSet:
+    table, y = stream(rows=rows, objective=objective)
+    pipeline = definition(objective)
+    _, _, history = prepare(pipeline, table, labels_of(table, y), 1000)
+    return training_set(history, pipeline, FRESH)
+
+
+@pytest.mark.parametrize("objective", IGNORANT)
+def test_halves_lose_less_than_who_knows_nothing(objective: str) -> None:
+    found = halves_loss(learned(objective), definition(objective), FRESH)
+    assert found is not None
+    assert 0 < found < 0.95 * IGNORANT[objective]
+
+
+def test_a_window_is_never_scored_by_what_learned_it() -> None:
+    """Labels that nothing foretells are not foretold, however deep the trees."""
+    training = learned()
+    noise = np.random.default_rng(1).integers(0, 2, training.rows).astype(np.float32)
+    deep = FRESH.model_copy(update={"max_depth": 12, "rounds": 60})
+    found = halves_loss(replace(training, labels=noise), definition(), deep)
+    assert found is not None and found > np.log(2)
+
+
+def test_each_half_is_scored_by_the_other_in_time() -> None:
+    """A rule that turns in the middle: neither half knows the other's."""
+    training = learned()
+    turned = training.labels.copy()
+    turned[training.rows // 2 :] = 1 - turned[training.rows // 2 :]
+    found = halves_loss(replace(training, labels=turned), definition(), FRESH)
+    rests = halves_loss(training, definition(), FRESH)
+    assert found is not None and rests is not None
+    assert found > 1.5 * rests
+
+
+@pytest.mark.parametrize(
+    "changes", [{"history": 2}, {"history": None}, {"every": 2}, {"teacher": "anchor"}]
+)
+def test_only_who_learns_the_newest_window_alone_is_asked(changes: dict[str, object]) -> None:
+    member = FRESH.model_copy(update=changes)
+    assert halves_loss(learned(), definition(), member) is None
+
+
+def test_halves_that_cannot_be_learned_say_nothing() -> None:
+    training = learned()
+    one = np.zeros_like(training.labels)
+    one[: training.rows // 4] = 1  # the later half has one class
+    assert halves_loss(replace(training, labels=one), definition(), FRESH) is None
+    few = definition(train="max_categories = 8\n").model_copy(
+        update={"train": definition().train.model_copy(update={"min_rows": 2 * training.rows})}
+    )
+    assert halves_loss(training, few, FRESH) is None
+
+
+def test_the_smaller_of_both_counts_and_strangers_do_not() -> None:
+    newest = {"old": 0.9, "fresh": 0.8}
+    assert foreseen(newest, {"fresh": 0.3}) == {"old": 0.9, "fresh": 0.3}
+    assert foreseen(newest, {"fresh": 0.85, "gone": 0.1}) == newest
+    assert foreseen(newest, {}) == newest
+
+
+def decision(window: int, losses: dict[str, float], train_before: int) -> Decision:
+    lineage = Lineage(
+        "toy", str(window), 100 * window, {}, 1, 1, 0, 0, None, train_before, 5, "", "d", "", None
+    )  # fmt: skip
+    plain = Decision("toy", str(window), window, 100 * window, f"toy/{window}/d", "d", "held", ())
+    return replace(plain, lineage=lineage, recipe_losses=losses)
+
+
+def part(name: str, train_from: int | None, halves: float | None) -> MemberLineage:
+    recipe = Member(name=name).model_dump(mode="json")
+    return MemberLineage(name, 0.0, recipe, 800, train_from, 800, 100, "d", halves=halves)
+
+
+SEEN = [decision(7, {"old": 0.5, "fresh": 0.55}, 600), decision(8, {"old": 0.9, "fresh": 0.9}, 700)]
+
+
+def test_weights_follow_the_halves_of_the_window_that_was_judged_on() -> None:
+    old = part("old", None, None)
+    without = weigh(definition(), SEEN, [old, part("fresh", 700, None)])
+    found = weigh(definition(), SEEN, [old, part("fresh", 700, 0.4)])
+    assert without.weights["fresh"] < 0.5
+    assert found.weights["fresh"] > 0.8
+    assert "fresh 0.8" in found.because and "(loss 0.4000)" in found.because
+    assert "fresh's is of the halves of that window" in found.because
+    assert "halves" not in without.because
+
+
+def test_halves_of_another_window_say_nothing() -> None:
+    """After a window without a decision on it the newest losses are of an older one."""
+    old = part("old", None, None)
+    without = weigh(definition(), SEEN, [old, part("fresh", 700, None)])
+    assert weigh(definition(), SEEN, [old, part("fresh", 600, 0.4)]) == without
+    none = [SEEN[0], replace(SEEN[1], lineage=None)]
+    assert weigh(definition(), none, [old, part("fresh", 700, 0.4)]).weights == without.weights
+    assert set(weigh(definition(), [], [old, part("fresh", 700, 0.4)]).weights.values()) == {0.5}
+
+
+def test_a_lineage_without_halves_keeps_its_digest() -> None:
+    assert "halves" not in part("old", None, None).as_json()
+    assert part("fresh", 700, 0.25).as_json()["halves"] == 0.25
