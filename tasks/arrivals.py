@@ -23,7 +23,7 @@ from ratchet.contracts.columns import (
     SOURCE,
     WINDOW,
 )
-from ratchet.contracts.evidence import Evidence
+from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.revocation import revoked_now
 from ratchet.contracts.seams import Append
 from tasks.cycle import Cycle
@@ -113,6 +113,14 @@ def without_revoked(
     reason = "its source is revoked; see 'ratchet source list'"
     rejects = core.reject_rows(table.filter(mask), kind, "source.revoked", reason)
     return table.filter(~mask).combine_chunks(), list(rejects)
+
+
+def of_revoked(refused: Sequence[core.RowReject], kind: core.Kind) -> list[Evidence]:
+    """Evidence that says why a batch lacks what its revoked sources sent."""
+    if not refused:
+        return []
+    text = f"{len(refused):,} {kind}s of revoked sources went to quarantine unread"
+    return [Evidence("source.revoked", Verdict.WARN, text, float(len(refused)), 0.0)]
 
 
 def put_away(

@@ -7,6 +7,7 @@ Windows that no cycle ran for are judged too, each by itself, so that a missed r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -31,6 +32,7 @@ from tasks.arrivals import (
     count_refused_at_landing,
     count_sources,
     earlier,
+    of_revoked,
     part_of,
     put_away,
     txn,
@@ -69,9 +71,17 @@ def validate(cycle: Cycle) -> None:
         evidence = judge_rows(cycle, window, part_of(rows, window))
         evidence += judge_labels(cycle, window, part_of(labels, window))
         if current:
-            cycle.data_evidence = [*evidence, *shield.judge_waiting(cycle, window)]
+            evidence += shield.judge_waiting(cycle, window)
+            cycle.data_evidence = [*evidence, *_said(cycle, evidence)]
     count_refused_at_landing(cycle, span)
     show.log(f"{cycle.label}: {cycle.accepted:,} rows accepted, {cycle.quarantined:,} quarantined")
+
+
+def _said(cycle: Cycle, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """That the shield is degraded, where no comparison has said so: no labels, or blocked ones."""
+    alone = cycle.workspace.definition.trusted is None
+    told = any(e.check == rules.degraded().check for e in evidence)
+    return [rules.degraded()] if alone and not told else []
 
 
 def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
@@ -94,6 +104,7 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
         unproven, kept = kept.filter(late.rejected), kept.filter(~late.rejected)
     evidence = [
         *judged.evidence,
+        *of_revoked(refused, "row"),
         *_repeated(copies),
         *_columns(cycle, window, kept),
         quota.evidence,
@@ -152,6 +163,7 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
             ),
             before=_labels_before(cycle, window, fresh),
         ),
+        *of_revoked(refused, "label"),
         *_repeated(copies),
     ]
     evidence = reconsider(cycle, window, fresh, evidence)

@@ -18,7 +18,7 @@ from ratchet.validate.accounts import Account, Facts, account_json, check_accoun
 from ratchet.validate.audit import Audit, Picks, audit_span, choose, judge_audit, unreachable
 from ratchet.validate.by_source import Blame, blame
 from ratchet.validate.columns import check_columns, check_unseen
-from ratchet.validate.control import compare
+from ratchet.validate.control import compare, degraded
 from ratchet.validate.facts import facts_by_source
 from ratchet.validate.labels import check_labels, expected_skill, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
@@ -60,6 +60,7 @@ __all__ = [
     "choose",
     "compare",
     "constant_columns",
+    "degraded",
     "expected_skill",
     "facts_by_source",
     "judge_audit",

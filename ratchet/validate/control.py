@@ -140,6 +140,12 @@ def _evidence(result: Result, alpha: float) -> Evidence:
     )
 
 
+def degraded() -> Evidence:
+    """That nobody can be asked about the stream."""
+    text = "degraded: no trusted source is declared, so poison that follows the rules passes"
+    return Evidence("control.rows", Verdict.WARN, text, 0.0)
+
+
 def _degraded(
     batch: Sample, history: Sample | None, definition: Definition, seed: int
 ) -> Comparison:
@@ -149,8 +155,7 @@ def _degraded(
 
     nobody = np.zeros(batch.rows.num_rows, dtype=bool)
     nowhere, none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
-    text = "degraded: no trusted source is declared, so poison that follows the rules passes"
-    said = Evidence("control.rows", Verdict.WARN, text, 0.0)
+    said = degraded()
     if definition.record is None or history is None:
         return Comparison((said,), 1.0, nowhere, none, nobody)
     pool = pooled(batch, history, definition, keyed=False)

@@ -85,6 +85,8 @@ def test_a_revoked_source_is_gone_from_training_and_the_clean_champion_is_back(s
         assert decision.lineage is None or decision.lineage.revocations_version == 0
         assert decision.rows_in == 400
         assert decision.accepted == 300
+        (told,) = (e for e in decision.evidence if e.check == "source.revoked")
+        assert told.arithmetic == "100 rows of revoked sources went to quarantine unread"
     entries = quarantine.entries(space, only_open=True)
     assert {e["check"] for e in entries} == {"source.revoked"}
     later = blast_radius(space, Reach("bad")).versions
