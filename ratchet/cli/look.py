@@ -210,6 +210,28 @@ def explain(
         Console().print(Markdown(describe(decision)))
 
 
+def _about_data(workspace: Workspace, what: str, checks: bool) -> Decision:
+    """The newest decision about WHAT whose cycle judged data, or measured drift, itself.
+
+    A window that is learned from once more is decided again without either.
+    """
+    from ratchet.validate import SUITE
+    from tasks import decisions
+
+    def own(decision: Decision) -> bool:
+        if checks:
+            return any(e.check.startswith(SUITE) for e in decision.evidence)
+        return "verdict" in decision.drift
+
+    found = decisions.about(workspace, what)
+    of_window = decisions.about(workspace, found[-1].window)  # a version may come of less
+    first = [d for d in of_window if not d.again and not d.is_rollback]
+    for known in (found, of_window):
+        if judged := [d for d in known if own(d)]:
+            return judged[-1]
+    return (first or found)[-1]
+
+
 def _no_report(decision: Decision) -> str:
     if "verdict" not in decision.drift:
         return f"the cycle ended before it ({decision.outcome}); see 'ratchet explain'"
@@ -224,12 +246,11 @@ def _no_report(decision: Decision) -> str:
 def report(what: str, pipeline: str | None, out: Path | None, checks: bool) -> None:
     """Write the drift report, or the data checks, of WHAT (a window or a version) as HTML."""
     from ratchet.errors import NotFound
-    from tasks import decisions
     from tasks.register import CHECKS_HTML, REPORT_HTML
     from tasks.workspace import open_workspace
 
     workspace = open_workspace(only_pipeline(pipeline))
-    decision = decisions.find(workspace, what)
+    decision = _about_data(workspace, what, checks)
     try:
         name = CHECKS_HTML if checks else REPORT_HTML
         page = workspace.registry.artifact(decision.run_id or "none", name)

@@ -25,7 +25,7 @@ from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.lost import BEFORE, check_stuck, constant_columns, lacks_class
 from ratchet.validate.match import Match, match
 from ratchet.validate.moved import REMEMBERED, moved
-from ratchet.validate.page import checks_page
+from ratchet.validate.page import SUITE, checks_page
 from ratchet.validate.probes import PROBED, probe
 from ratchet.validate.quota import Quota, check_quota
 from ratchet.validate.rows import RowJudgement, judge_rows, suite_frame, verdict
@@ -36,6 +36,7 @@ __all__ = [
     "LOOK_BACK",
     "PROBED",
     "REMEMBERED",
+    "SUITE",
     "Account",
     "Audit",
     "Blame",
