@@ -38,11 +38,14 @@ ACTIONS = ("released", "discarded")
 
 
 def entries(workspace: Workspace, only_open: bool) -> list[dict[str, Any]]:
-    """One dict an entry, oldest first: entry, kind, check, window, rows, status, reason, by."""
+    """One dict an entry, oldest first: entry, kind, check, window, rows, status, reason, by, found.
+
+    ``found`` says why it was held back; ``reason`` says the same until a person gives theirs.
+    """
     columns = ["entry", "status", "kind", "check", "reason", "by", WINDOW]
     found: dict[str, dict[str, Any]] = {}
     for line in workspace.tables.read(QUARANTINE, columns=columns).to_pylist():
-        entry = found.setdefault(line["entry"], {**line, "rows": 0})
+        entry = found.setdefault(line["entry"], {**line, "rows": 0, "found": line["reason"]})
         if line["status"] == OPEN:
             entry["rows"] += 1
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -14,13 +15,18 @@ def quarantine() -> None:
     """What was blocked, with its evidence; release it or discard it."""
 
 
+def _decided(line: dict[str, Any]) -> str:
+    """Who released or discarded an entry, and why."""
+    return f"{line['status']} by {line['by']}: {line['reason']}"
+
+
 @quarantine.command("list")
 @click.option("-p", "--pipeline")
 @click.option("--all", "everything", is_flag=True, help="Also what was released or discarded.")
 @click.option("--json", "as_json", is_flag=True)
 def list_entries(pipeline: str | None, everything: bool, as_json: bool) -> None:
     """The entries that wait for a person."""
-    from tasks.quarantine import entries
+    from tasks.quarantine import OPEN, entries
     from tasks.workspace import open_workspace
 
     found = entries(open_workspace(only_pipeline(pipeline)), only_open=not everything)
@@ -29,7 +35,9 @@ def list_entries(pipeline: str | None, everything: bool, as_json: bool) -> None:
         return
     for entry in found:
         click.secho(entry["entry"], bold=True)
-        click.echo(f"  {entry['rows']:,} x {entry['kind']}, {entry['status']}: {entry['reason']}")
+        click.echo(f"  {entry['rows']:,} x {entry['kind']}, {entry['status']}: {entry['found']}")
+        if entry["status"] != OPEN:
+            click.echo(f"  {_decided(entry)}")
     click.echo(
         "\nNext: ratchet quarantine show|release|discard ENTRY (the beginning of its name will do)"
         if found
@@ -44,7 +52,7 @@ def list_entries(pipeline: str | None, everything: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Every row as one JSON object a line.")
 def show(entry: str, pipeline: str | None, rows: int, as_json: bool) -> None:
     """The evidence and the rows of ENTRY."""
-    from tasks.quarantine import lines
+    from tasks.quarantine import OPEN, lines
     from tasks.workspace import open_workspace
 
     found = lines(open_workspace(only_pipeline(pipeline)), entry)
@@ -52,11 +60,14 @@ def show(entry: str, pipeline: str | None, rows: int, as_json: bool) -> None:
         for one in found:
             click.echo(json.dumps(one))
         return
-    first = found[0]
-    click.echo(f"{entry}: {len(found):,} {first['kind']} lines, {first['status']}")
+    held = [one for one in found if one["status"] == OPEN]
+    first, last = held[0], found[-1]
+    click.echo(f"{first['entry']}: {len(held):,} {first['kind']} lines, {last['status']}")
+    if last["status"] != OPEN:
+        click.echo(f"  decided   {_decided(last)} ({last['at']})")
     click.echo(f"  reason    {first['reason']}")
     click.echo(f"  evidence  {first['evidence']}")
-    for one in found[:rows]:
+    for one in held[:rows]:
         click.echo(f"  {one['object_key'] or one['object']}#{one['row']}  {one['payload']}")
 
 

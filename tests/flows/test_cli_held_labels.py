@@ -61,3 +61,19 @@ def test_a_drift_report_is_still_there_after_its_champion_was_taken_back(ratchet
     assert ratchet("source", "revoke", "landing", "--json", *who).code == 0
     assert len(ratchet("explain", newest, "--json").out.splitlines()) > 1
     assert ratchet("report", newest).code == 0
+
+
+def test_what_a_person_did_with_an_entry_stands_beside_the_evidence(ratchet: Terminal) -> None:
+    (entry,) = json.loads(ratchet("quarantine", "list", "--json").out)
+    name, found = entry["entry"], entry["found"]
+    assert (entry["rows"], entry["reason"], entry["status"]) == (HELD, found, "quarantined")
+    who = ("--by", "Ada", "--reason", "looked them up")
+    assert ratchet("quarantine", "discard", name, *who).code == 0
+    shown = ratchet("quarantine", "show", BLOCKED, "--rows", "999").out.splitlines()
+    assert shown[0] == f"{name}: {HELD} label lines, discarded"
+    assert shown[1].startswith("  decided   discarded by Ada: looked them up (20")
+    assert shown[2] == f"  reason    {found}"
+    assert len(shown) == 4 + HELD
+    listed = ratchet("quarantine", "list", "--all").out.splitlines()
+    assert f"  {HELD} x label, discarded: {found}" in listed
+    assert "  discarded by Ada: looked them up" in listed
