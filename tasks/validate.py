@@ -25,6 +25,7 @@ from ratchet.contracts.columns import (
     rows_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.lineage import held_back
 from ratchet.contracts.score import predict, unseen
 from ratchet.contracts.seams import Append
 from tasks import accounts, shield, show
@@ -74,7 +75,8 @@ def validate(cycle: Cycle) -> None:
             evidence += shield.judge_waiting(cycle, window)
             cycle.data_evidence = [*evidence, *_said(cycle, evidence)]
     count_refused_at_landing(cycle, span)
-    show.log(f"{cycle.label}: {cycle.accepted:,} rows accepted, {cycle.quarantined:,} quarantined")
+    out = held_back(cycle.quarantined, cycle.labels_quarantined)
+    show.log(f"{cycle.label}: {cycle.accepted:,} rows accepted, {out} quarantined")
 
 
 def _said(cycle: Cycle, evidence: Sequence[Evidence]) -> list[Evidence]:

@@ -62,6 +62,7 @@ def _status(name: str) -> dict[str, Any]:
         "champion_metrics": dict(last.candidate) if last else {},
         "rows_accepted": sum(d.accepted for d in made),
         "rows_quarantined": sum(d.quarantined for d in made),
+        "labels_quarantined": sum(d.labels_quarantined for d in made),
         "open_quarantine": len(quarantine.entries(workspace, only_open=True)),
         "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
         "cpu_seconds": {
@@ -116,6 +117,7 @@ def _show_status(one: dict[str, Any]) -> None:
     from rich.console import Console
 
     from ratchet.cli.screen import primary
+    from ratchet.contracts.lineage import held_back
 
     console = Console(highlight=False)
     console.print(f"[bold]{one['pipeline']}[/]")
@@ -127,8 +129,8 @@ def _show_status(one: dict[str, Any]) -> None:
         console.print("  champion    none yet")
     outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items()) or "none"
     console.print(f"  windows     {one['windows']} decided, newest {one['newest']}: {outcomes}")
-    rows, out = one["rows_accepted"], one["rows_quarantined"]
-    console.print(f"  rows        {rows:,} accepted, {out:,} quarantined")
+    out = held_back(one["rows_quarantined"], one["labels_quarantined"])
+    console.print(f"  rows        {one['rows_accepted']:,} accepted, {out} held back")
     console.print(f"  quarantine  {one['open_quarantine']} entries wait for a person")
     if sealed := one.get("sealed"):
         many = "" if sealed["readings"] == 1 else "s"

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from ratchet.contracts.lineage import Decision
+from ratchet.contracts.lineage import Decision, held_back
 
 LOUD = ("blocked", "error")  # whose reason is always shown in full
 STYLE = {
@@ -26,6 +26,7 @@ STYLE = {
 }
 
 
+ROWS = 19  # characters of the column that counts them
 ONCE_MORE = {"trusted": "from trusted rows"}
 
 
@@ -46,17 +47,24 @@ def line(decision: Decision) -> str:
     """One decision as a line with rich markup."""
     from rich.markup import escape
 
-    rows = f"{decision.accepted:>6,} in {decision.quarantined:>5,} out"
+    rows = f"{decision.accepted:>6,} in {_out(decision):>9}"
     if decision.again:  # its rows were counted before
-        rows = f"{ONCE_MORE.get(decision.again, 'learned once more'):>{len(rows)}}"
+        rows = f"{ONCE_MORE.get(decision.again, 'learned once more'):>{ROWS}}"
     drift = {"PASS": "no", "WARN": "yes"}.get(str(decision.drift.get("verdict")), "-")
-    models = _models(decision)
+    models = f"{_models(decision):<{23 - max(len(rows) - ROWS, 0)}}"  # a wide count takes its room
     style = STYLE.get(decision.outcome, "")
     why = escape(decision.reasons[0]) if decision.reasons else ""
     return (
-        f"{decision.window:<10} {rows}  drift {drift:<3} {models:<23} "
+        f"{decision.window:<10} {rows}  drift {drift:<3} {models} "
         f"[{style}]{decision.outcome:<8}[/] {why}"
     )
+
+
+def _out(decision: Decision) -> str:
+    """The rows that were held back; the labels, where it was labels alone."""
+    if decision.labels_quarantined and not decision.quarantined:
+        return f"{decision.labels_quarantined:,} labels out"
+    return f"{decision.quarantined:,} out"
 
 
 def _models(decision: Decision) -> str:
@@ -119,11 +127,11 @@ def summary(decisions: Sequence[Decision]) -> None:
     shown = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
     first = [d for d in decisions if not d.again]
     rows = sum(d.accepted for d in first)
-    out = sum(d.quarantined for d in first)
+    out = held_back(sum(d.quarantined for d in first), sum(d.labels_quarantined for d in first))
     more = len(decisions) - len(first)
     also = f", {more} learned from once more" if more else ""
     console.print(
-        f"\n{len(first)} windows{also}: {shown}. {rows:,} rows accepted, {out:,} held back."
+        f"\n{len(first)} windows{also}: {shown}. {rows:,} rows accepted, {out} held back."
     )
     if any(d.outcome == "promoted" for d in decisions):
         served = [d.champion_after for d in decisions if d.champion_after is not None]

@@ -212,6 +212,15 @@ def _known(kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in value.items() if k in names}
 
 
+def held_back(rows: int, labels: int) -> str:
+    """How much was held back, in words; labels only where there are any.
+
+    >>> held_back(2, 0), held_back(0, 6564)
+    ('2', '0 rows and 6,564 labels')
+    """
+    return f"{rows:,} rows and {labels:,} labels" if labels else f"{rows:,}"
+
+
 def mixture_lineage(lineage: Lineage, members: Sequence[MemberLineage]) -> Lineage:
     """The lineage with these members, and the digests that cover theirs."""
     parts: list[list[Any]] = [[m.name, m.weight, m.model_digest] for m in members]

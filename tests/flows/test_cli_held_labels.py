@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ratchet.cli.screen import line, summary
+from ratchet.contracts.lineage import Decision
 from ratchet.settings import settings
 from tests.cli import Terminal, terminal
 from tests.flows.test_shield import DEFENDED, flip, run
@@ -77,3 +80,19 @@ def test_what_a_person_did_with_an_entry_stands_beside_the_evidence(ratchet: Ter
     listed = ratchet("quarantine", "list", "--all").out.splitlines()
     assert f"  {HELD} x label, discarded: {found}" in listed
     assert "  discarded by Ada: looked them up" in listed
+
+
+def test_labels_that_were_held_back_are_counted_where_no_row_was(
+    ratchet: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = json.loads(ratchet("status", "--json").out)
+    assert (found["rows_quarantined"], found["labels_quarantined"]) == (0, HELD)
+    assert f"accepted, 0 rows and {HELD} labels held back" in ratchet("status").out
+    told = ratchet("explain", BLOCKED, "--json").out.splitlines()
+    blocked, again = (Decision.from_json(json.loads(text)) for text in told)
+    assert f"400 in {HELD} labels out  drift" in line(blocked)
+    wide, plain = line(blocked), line(replace(blocked, labels_quarantined=0))
+    assert wide.index("blocked") == plain.index("blocked"), "the columns stay where they are"
+    assert line(again).index("drift") == plain.index("drift")
+    summary([blocked, again])
+    assert f"400 rows accepted, 0 rows and {HELD} labels held back." in capsys.readouterr().out
