@@ -101,7 +101,7 @@ def revoked(pipeline: str, blast: Mapping[str, Any], by: str) -> None:
     what = blast["object"] or blast["source"]
     what = f"rows of {what} with {blast['where']}" if blast["where"] else what
     said = (
-        f"{what} revoked since {blast['since']} by {by}: "
+        f"{what} revoked {blast['span']} by {by}: "
         f"{blast['rows']:,} rows, {blast['labels']:,} labels; champion {blast['champion']} -> "
         f"{blast['restored']} {blast['note']}"
     )

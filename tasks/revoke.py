@@ -59,6 +59,7 @@ class Blast:
         restored: the version that serves afterwards: the champion if it is clean.
         note: what a person has to know.
         where: conditions that confine it to some rows, in words; empty for all.
+        until: ``known_until``, for a person; empty for the open end.
     """
 
     source: str
@@ -74,6 +75,12 @@ class Blast:
     restored: int | None
     note: str = ""
     where: str = ""
+    until: str = ""
+
+    @property
+    def span(self) -> str:
+        """Between which times it is revoked, in words."""
+        return f"from {self.since} until {self.until}" if self.until else f"since {self.since}"
 
     @property
     def reached(self) -> str:
@@ -83,7 +90,7 @@ class Blast:
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict."""
-        return asdict(self)
+        return {**asdict(self), "span": self.span}
 
 
 def blast_radius(workspace: Workspace, reach: core.Reach) -> Blast:
@@ -130,6 +137,7 @@ def blast_radius(workspace: Workspace, reach: core.Reach) -> Blast:
         restored=restored,
         note=note,
         where=core.show_where(reach.where),
+        until="" if reach.known_until is None else calendar.clock.show(reach.known_until),
     )
 
 
@@ -237,7 +245,7 @@ def note_revocation(cycle: Cycle, blast: Blast) -> None:
         Evidence(
             "source.revoked",
             Verdict.WARN,
-            f"trained again without {blast.reached} since {blast.since}: "
+            f"trained again without {blast.reached} {blast.span}: "
             f"{blast.rows:,} rows and {blast.labels:,} labels revoked",
         )
     ]

@@ -162,7 +162,7 @@ def _say(blast: dict[str, Any]) -> None:
         else f"Source {blast['source']}"
     )
     what += f", rows with {blast['where']}," if blast["where"] else ""
-    click.echo(f"{what} since {blast['since']}")
+    click.echo(f"{what} {blast['span']}")
     click.echo(
         f"  rows      {blast['rows']:,} accepted, labels {blast['labels']:,}; windows {span}"
     )
@@ -186,5 +186,5 @@ def _span(space: Workspace, reach: Reach) -> str:
         return f"{rows + 'of ' if rows else ''}object {reach.object[:12]} revoked"
     show = space.calendar.clock.show
     since = show(max(reach.known_from, space.calendar.origin))
-    until = "" if reach.known_until is None else f" to {show(reach.known_until)}"
+    until = "" if reach.known_until is None else f" until {show(reach.known_until)}"
     return f"{rows}revoked from {since}{until}"

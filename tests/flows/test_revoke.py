@@ -272,6 +272,9 @@ def test_the_command_says_what_would_change(space, monkeypatch):
     assert said.exit_code == 0, said.output
     assert "Nothing was written" in said.output
     assert "300 accepted" in said.output
+    assert "Source bad since 0\n" in said.output
+    said = run.invoke(cli.source, ["revoke", "bad", "--window", "4500", "--dry-run"])
+    assert "Source bad from 4000 until 5000\n" in said.output
     said = run.invoke(cli.source, ["revoke", "bad"])
     assert "say who decides" in said.output
     who = ["--by", "ana", "--reason", "caught"]
