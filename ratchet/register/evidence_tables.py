@@ -90,13 +90,18 @@ def _verdict(evidence: Evidence) -> str:
 
 
 def _measured(evidence: Evidence, limit: int) -> tuple[str, str, str]:
-    """Found, threshold, arithmetic; a rule of the suite says all three in its own words."""
+    """Found, threshold, arithmetic; a rule of the suite says all three in its own words.
+
+    The sentence of any other check is not folded, because its point often comes last.
+    """
     details = evidence.details
     found, threshold = number(evidence.measured), number(evidence.threshold)
     if "observed" in details and evidence.verdict is not Verdict.ERROR:
         found = cell(details["observed"], limit)
     if "expected" in details:
         threshold = cell(details["expected"], limit)
+    if "observed" not in details:
+        return found, threshold, shown(evidence.arithmetic, limit)
     in_parts = found and threshold and details.get("reason")
     return found, threshold, cell(details["reason"] if in_parts else evidence.arithmetic, limit)
 

@@ -55,7 +55,7 @@ def checks_page(title: str, evidence: Sequence[Evidence]) -> str:
     others = [e for e in ordered if not e.check.startswith(SUITE)]
     rules = [_rule_cells(e) for e in suite]
     checks = [[("verdict", _verdict(e)), ("check", _code(e.check)),
-               ("found", _cell(e.arithmetic))] for e in others]  # fmt: skip
+               ("found", escape(e.arithmetic))] for e in others]  # fmt: skip
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" '

@@ -78,3 +78,9 @@ def test_no_evidence_never_looks_like_a_pass():
     page = checks_page("flights", [])
     assert "INCONCLUSIVE" in page
     assert "none ran" in page
+
+
+def test_the_sentence_of_a_check_is_not_folded():
+    said = f"{'a look-up of the cell that stands out; ' * 6}all in 66 rows, quarantined alone"
+    page = checks_page("flights", [Evidence("audit.rows", Verdict.WARN, said)])
+    assert f'<td data-name="found">{said}</td>' in page

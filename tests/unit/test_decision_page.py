@@ -224,6 +224,15 @@ def test_it_answers_in_the_order_of_a_readers_need() -> None:
     assert 'href="validate/checks.html"' in page
 
 
+def test_the_sentence_of_a_check_is_shown_to_its_end_and_only_a_rules_is_folded() -> None:
+    said = f"{'a look-up of the cell that stands out; ' * 6}all in 66 rows, quarantined alone"
+    rule = Evidence("suite.x", Verdict.WARN, said, details={"observed": "3", "level": "row"})
+    audit = Evidence("audit.rows", Verdict.WARN, said)
+    page = decision_page(decision(evidence=(audit,)))
+    assert f'<td data-name="why">{said}</td>' in page
+    assert f" …</summary>{said}</details>" in decision_page(decision(evidence=(rule,)))
+
+
 def test_what_failed_comes_first() -> None:
     page = decision_page(KINDS["blocked by data"]).replace("<wbr>", "")
     assert page.index("suite.y</code>") < page.index("suite.x range(hour)</code>")
