@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 OTHER, MISSING = "(other)", "(missing)"
+ROUNDING = 1e-6  # of the largest error: one below that is 0 but for rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,8 @@ def _in_company(groups: list[_Group]) -> list[_Group]:
 
     gains = np.array([g.gain for g in groups])
     errors = np.array([g.error for g in groups])
-    if len(groups) < FEWEST - 2 or not np.isfinite(errors).all() or not (errors > 0).all():
+    known = bool(np.isfinite(errors).all()) and errors.min() > ROUNDING * errors.max()
+    if len(groups) < FEWEST - 2 or not known:
         return groups  # too few, or too little known of them, to be anyone's company
     weights = errors**-2
     centre = float((weights * gains).sum() / weights.sum())

@@ -367,6 +367,19 @@ def test_where_no_slice_gains_company_does_not_help() -> None:
     assert share_of(Verdict.PASS, (-0.03,) * 8) == 0
 
 
+def test_slices_whose_gain_hardly_varies_are_judged_by_themselves() -> None:
+    # Two models that say the same of all rows differ by the class alone: nothing varies in a
+    # slice that lacks the rare class, but for rounding.
+    kind = np.repeat(["a", "b", "c", "d"], 500)
+    gain = np.full(2000, 1e-4)
+    gain[kind != "a"] += np.random.default_rng(4).normal(0, 0.1, 1500)
+    gain[kind == "a"] += np.random.default_rng(5).normal(0, 1e-12, 500)
+    blocks = draw(np.tile(np.arange(500), 4), BLOCKED, 300, (4,))
+    gate = definition(gate="slice_min_rows = 80").gate
+    evidence = judge_slices({"kind": kind}, np.full(2000, LOSS), gain, blocks, gate)
+    assert not any(g["in_company"] for g in evidence.details["groups"])
+
+
 # --- floor, calibration, first champion, other objectives ----------------------------------------
 
 
