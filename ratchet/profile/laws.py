@@ -101,9 +101,11 @@ def _varying(
         if column.texts is not None:
             continue
         parts = [p[~np.isnan(p)] for p in np.split(column.values, starts[1:])]
-        full = [p for p in parts if len(p) >= VARIED_ROWS]
-        least = min((len(np.unique(p)) for p in full), default=0)
-        if len(full) >= 3 and least >= 3:
+        counts = [len(np.unique(p)) for p in parts]
+        full = [n for n, p in zip(counts, parts, strict=True) if len(p) >= VARIED_ROWS]
+        least = min(full, default=0)
+        # A window that is empty, or holds a single row, breaks the rule too.
+        if len(full) >= 3 and least >= 3 and min(counts) >= 2:
             yield rule(
                 "batch",
                 "column_unique_value_count_to_be_between",

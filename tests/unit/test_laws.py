@@ -105,6 +105,17 @@ def test_columns_that_always_vary_are_named_and_constant_ones_not():
     assert "era" not in varying and "flag" not in varying
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_column_that_is_empty_for_a_window_does_not_always_vary(kept):
+    columns = routes()
+    late = np.asarray(columns["noise"]).copy()
+    days = (np.asarray(columns["at"]) - np.asarray(columns["at"])[0]).astype("m8[D]").astype(int)
+    late[np.flatnonzero(days < 60)[kept:]] = np.nan  # the first windows hold no value, or one
+    rules = found({**columns, "late": pa.array(late)})
+    varying = [r["kwargs"]["column"] for r in rules if "unique_value_count" in r["type"]]
+    assert "noise" in varying and "late" not in varying
+
+
 @given(seed=st.integers(0, 10_000), missing=st.floats(0, 0.3))
 @settings(max_examples=8, deadline=None)
 def test_the_sample_keeps_its_laws_whatever_is_missing(seed, missing):
