@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROWS = 1000  # a law must have been seen to hold in so many
 SCREEN = 20_000  # rows on which candidates are tried before all rows are asked
+GLANCE = 400  # rows that refute most of what determines nothing, for all targets at once
 FITS_BY_CHANCE = 0.25  # of shuffled rows at most may agree with what others determine
 TOLERANCE = 0.01  # of a number, within which it counts as the same
 GROUP, COVERED = 5, 0.9  # rows of a combination, and share of the rows in such combinations
@@ -52,15 +53,20 @@ def determined(columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Columns whose value follows from one or two others, such as the distance from the route."""
     size = {c.name: len(np.unique(c.values[~np.isnan(c.values)])) for c in columns}
     low = [c for c in columns if 2 <= size[c.name] <= DETERMINANTS]
-    targets = [c for c in columns if c.name not in CALENDAR and size[c.name] >= TARGET_VALUES]
+    targets = [
+        c
+        for c in columns
+        if c.name not in CALENDAR and size[c.name] >= TARGET_VALUES and not _nearly_constant(c)
+    ]
     texts = [c for c in low if c.texts is not None]
     sources = [*((c,) for c in low), *itertools.combinations(texts, 2)]
+    refuted = [_refuted(source, targets) for source in sources] if targets else []
     found: list[tuple[float, tuple[Column, ...], Column, NDArray[np.float64]]] = []
-    for target in targets:
+    for i, target in enumerate(targets):
         known: set[str] = set()
-        for source in sources:
+        for source, never in zip(sources, refuted, strict=False):
             names = {c.name for c in source}
-            if target.name in names or names & known:
+            if never[i] or target.name in names or names & known:
                 continue
             law = _follows(source, target)
             if law is None or any(
@@ -71,6 +77,35 @@ def determined(columns: Sequence[Column]) -> list[dict[str, Any]]:
             found.append((law[0], source, target, law[1]))
     found.sort(key=lambda f: (f[0], [c.name for c in f[1]], f[2].name))
     return [_as_rule(s, t, table, chance) for chance, s, t, table in found[:RULES]]
+
+
+def _nearly_constant(column: Column) -> bool:
+    """Whether all values are the same within the tolerance: shuffled rows agree then too."""
+    if column.texts is not None:
+        return False
+    low, high = np.nanmin(column.values), np.nanmax(column.values)
+    return bool(high - low <= TOLERANCE * abs(low + high))
+
+
+def _refuted(source: tuple[Column, ...], targets: Sequence[Column]) -> NDArray[np.bool_]:
+    """The targets, shape (targets,), that vary within one combination of a few rows already.
+
+    All rows would refuse them too: a range only grows with the rows. It spares wide tables a sort
+    for each pair of a source and a target.
+    """
+    step = max(1, len(targets[0].values) // GLANCE)
+    parts = np.column_stack([c.values[::step] for c in source])
+    there = ~np.isnan(parts).any(axis=1)
+    if source[0].name in CALENDAR or not there.any():
+        return np.zeros(len(targets), dtype=bool)
+    code = np.unique(parts[there], axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(code, kind="stable")
+    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+    values = np.column_stack([t.values[::step] for t in targets])[there][order]
+    low, high = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+    middle = (low + high) / 2
+    allowed = np.array([TOLERANCE if t.texts is None else 0.0 for t in targets])
+    return np.asarray((high - middle > allowed * np.abs(middle)).any(axis=0), dtype=bool)
 
 
 def _follows(

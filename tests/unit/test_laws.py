@@ -149,3 +149,18 @@ def test_known_combinations_pass_the_unlisted_and_refuse_lines_of_another_length
     assert agrees(frame, known, 0.01).tolist() == expected
     with pytest.raises(ValueError, match="lines of 2"):
         agrees(frame, [["p"]], 0.01)
+
+
+def test_wide_tables_are_not_sorted_for_each_pair_of_columns(monkeypatch):
+    from ratchet.profile import determined as module
+
+    asked = []
+    follows = module._follows
+    monkeypatch.setattr(module, "_follows", lambda s, t: asked.append(t) or follows(s, t))
+    rng = np.random.default_rng(9)
+    flags = {f"flag{i}": pa.array(rng.choice(["a", "b"], 8000)) for i in range(12)}
+    noise = {f"noise{i}": pa.array(rng.normal(size=8000)) for i in range(12)}
+    noise["number"] = pa.array(10**9 + rng.integers(0, 5000, 8000))  # the same within 1 %
+    rules = found(routes(**flags, **noise))
+    assert ["from", "to", "distance"] in determined(rules)
+    assert len(asked) < 100  # of 2,290 pairs of a source and a target
