@@ -74,6 +74,21 @@ def infer_time(table: pa.Table, options: InitOptions) -> tuple[Timeline, list[st
     )
 
 
+def ticks_of(
+    column: pa.ChunkedArray, kind: ClockKind, name: str
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Ticks of another column of times on the same clock, and which of them are times at all.
+
+    Raises:
+        DefinitionError: it does not hold what this clock counts.
+    """
+    found = _kind(column)
+    if found is None or found[0] != kind:
+        wanted = "integers" if kind == "integer" else "timestamps, dates or ISO 8601 text"
+        raise DefinitionError(f"--label-time {shown(name)}: holds {column.type}, expected {wanted}")
+    return _ticks(column, kind)
+
+
 def _find(table: pa.Table, options: InitOptions) -> str:
     """The likeliest time column: a timestamp, a date, ISO text, then an increasing integer."""
     import pyarrow.compute as pc

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ratchet.contracts.clock import Clock
 from ratchet.errors import DefinitionError
 from ratchet.profile.clock import infer_time
+from ratchet.profile.delay import infer_delay
 from ratchet.profile.drift import new_share
 from ratchet.profile.features import choose_features, choose_slices, infer_key
 from ratchet.profile.target import infer_target
@@ -41,7 +41,7 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
     target, about_label = infer_target(table, options)
     time, about_time = infer_time(table, options)
     _check_roles(table, options, time.column)
-    delay, about_delay = _delay(options, Clock(time.kind))
+    delay, about_delay = infer_delay(table, options, time)
     taken = {options.label, time.column, *filter(None, (options.key, options.label_time))}
     key = options.key or infer_key(table, taken - {time.column})
     taken |= {key} if key else set()
@@ -103,18 +103,6 @@ def _changing(table: pa.Table, kinds: Mapping[str, str], time: Timeline) -> tupl
         for name, kind in kinds.items()
         if kind == "category" and new_share(column_of(table, name, "column"), time) > UNSEEN
     )
-
-
-def _delay(options: InitOptions, clock: Clock) -> tuple[str, list[str]]:
-    if options.label_delay is not None:
-        clock.duration(options.label_delay)
-        return options.label_delay, [f"A label is mature {options.label_delay} after its event."]
-    if options.label_time is not None:
-        return "0", [f"A label is known at the time in {shown(options.label_time)}."]
-    return "0", [
-        "Labels are taken as known at once (label.delay 0): pass --label-delay if they come later, "
-        "or the model is judged on what nobody could know."
-    ]
 
 
 def _about_key(table: pa.Table, key: str | None, options: InitOptions) -> list[str]:

@@ -103,9 +103,22 @@ def test_the_time_when_a_label_became_known_is_not_the_event_time():
     assert "decided_at" not in definition.features
 
 
+def test_how_long_labels_take_is_inferred_from_when_they_became_known():
+    late = np.random.default_rng(2).uniform(0, 35, 5000)
+    events = moments()
+    known = pa.array([at + timedelta(days=d) for at, d in zip(events, late, strict=True)])
+    table = stream(at=pa.array(events), decided_at=known)
+    found = infer(table, options(label_time="decided_at", time="at"))
+    assert parse(pipeline_toml(found)).label_delay == 32 * 86_400 * 1_000_000
+    assert any("90% of them came within 32d" in s for s in sentences(found))
+    at_once = infer(stream(decided_at=stream()["at"]), options(label_time="decided_at", time="at"))
+    assert parse(pipeline_toml(at_once)).label_delay == 0
+
+
 @pytest.mark.parametrize(
     ("table", "changes", "message"),
     [
+        (stream(), {"label_time": "color"}, "--label-time 'color': holds string"),
         (stream(at=None), {}, "no time column found"),
         (stream(), {"time": "when"}, "--time 'when': expected one such column"),
         (stream(), {"time": "color"}, "--time 'color': holds string such as"),
