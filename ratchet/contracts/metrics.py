@@ -28,6 +28,16 @@ HEADLINE = {"binary": "auc", "multiclass": "balanced_accuracy", "regression": "r
 LOSS_NAME = {"binary": "log loss", "multiclass": "log loss", "regression": "squared error"}
 
 
+def figure(value: float) -> str:
+    """A loss, or what two differ by, in a sentence; the target's unit may be any.
+
+    >>> figure(0.51234), figure(4.3395e18), figure(-4.2e-12)
+    ('0.5123', '4.34e+18', '-4.2e-12')
+    """
+    plain = value == 0 or 5e-5 <= abs(value) < 1e7
+    return f"{value:.4f}" if plain else f"{value:.4g}"
+
+
 class Estimate(NamedTuple):
     """A metric's value, and what each row adds to its error (shape (rows,), sums to about 0)."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import LOSS_NAME
+from ratchet.contracts.metrics import LOSS_NAME, figure
 from ratchet.gate.bootstrap import Blocks, Bounds, bounds
 from ratchet.gate.sequential import Comparison
 
@@ -53,8 +53,8 @@ def improvement(
     return Evidence(
         "gate.improvement",
         PASS if enough else UNSURE,
-        f"{LOSS_NAME[definition.label.objective]} {before:.4f} -> {after:.4f}, "
-        f"improvement {before - after:.4f}; {shown}{'' if enough else ': cannot tell yet'}",
+        f"{LOSS_NAME[definition.label.objective]} {figure(before)} -> {figure(after)}, "
+        f"improvement {figure(before - after)}; {shown}{'' if enough else ': cannot tell yet'}",
         known.evidence,
         1 / level,
         {
@@ -76,18 +76,18 @@ def this_window(gains: Floats, blocks: Blocks, definition: Definition) -> Eviden
     gate = definition.gate
     gain, least = bounds(gains, blocks, gate.alpha), gate.min_improvement
     if gain.upper < 0:
-        verdict, shown = BLOCK, f"upper bound {gain.upper:.4f} < 0: worse"
+        verdict, shown = BLOCK, f"upper bound {figure(gain.upper)} < 0: worse"
     elif gain.point <= least:
         verdict, shown = UNSURE, f"not above {least:g}: these rows do not speak for it"
     elif gain.lower > least:
-        verdict, shown = PASS, f"lower bound {gain.lower:.4f} > {least:g}"
+        verdict, shown = PASS, f"lower bound {figure(gain.lower)} > {least:g}"
     else:
         verdict = Verdict.WARN
-        shown = f"lower bound {gain.lower:.4f} <= {least:g}: would not do by itself"
+        shown = f"lower bound {figure(gain.lower)} <= {least:g}: would not do by itself"
     return Evidence(
         "gate.this_window",
         verdict,
-        f"improvement {gain.point:.4f} in this window, {shown}",
+        f"improvement {figure(gain.point)} in this window, {shown}",
         gain.lower,
         least,
         _numbers(gain, definition, blocks),
@@ -107,17 +107,18 @@ def first_champion(
     """
     gain = bounds(constant - candidate, blocks, definition.gate.alpha)
     if gain.lower > 0:
-        verdict, shown = PASS, f"lower bound {gain.lower:.4f} > 0"
+        verdict, shown = PASS, f"lower bound {figure(gain.lower)} > 0"
     elif gain.upper < 0:
-        verdict, shown = BLOCK, f"upper bound {gain.upper:.4f} < 0: worse"
+        verdict, shown = BLOCK, f"upper bound {figure(gain.upper)} < 0: worse"
     else:
-        verdict, shown = UNSURE, f"lower bound {gain.lower:.4f} <= 0: cannot tell"
+        verdict, shown = UNSURE, f"lower bound {figure(gain.lower)} <= 0: cannot tell"
     return Evidence(
         "gate.first_champion",
         verdict,
         "no champion yet, so against a constant score: "
-        f"{LOSS_NAME[definition.label.objective]} {constant.mean():.4f} -> {candidate.mean():.4f}, "
-        f"improvement {gain.point:.4f}, {shown}",
+        f"{LOSS_NAME[definition.label.objective]} {figure(constant.mean())} -> "
+        f"{figure(candidate.mean())}, "
+        f"improvement {figure(gain.point)}, {shown}",
         gain.lower,
         0.0,
         _numbers(gain, definition, blocks),

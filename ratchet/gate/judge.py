@@ -12,6 +12,7 @@ from ratchet.contracts.metrics import (
     HEADLINE,
     calibration_error,
     clustered_error,
+    figure,
     headline,
     reliability,
     row_losses,
@@ -229,8 +230,9 @@ def _calibration(request: GateInput, definition: Definition, surely: float | Non
         allowed = before + gate.calibration_margin
         if allowed < found <= limit and surely > extra:
             paid = (
-                f"; the champion's is {before:.4f}, but what that costs, at least {extra:.4f}, is "
-                f"paid for again by an improvement of at least {surely:.4f} that bears it already"
+                f"; the champion's is {before:.4f}, but what that costs, at least {figure(extra)}, "
+                f"is paid for again by an improvement of at least {figure(surely)} that bears "
+                "it already"
             )
         elif allowed < limit:
             limit, text = allowed, f"the champion's + {gate.calibration_margin:g}"

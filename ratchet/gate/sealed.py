@@ -40,7 +40,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import LOSS_NAME, row_losses, student_quantile
+from ratchet.contracts.metrics import LOSS_NAME, figure, row_losses, student_quantile
 from ratchet.gate.judge import GateInput
 from ratchet.gate.trusted import mean_and_bound, no_slice_worse
 
@@ -261,15 +261,15 @@ def _read(
     lower = lower_bound(gains, level)
     gain, half = mean_and_bound(gains, definition.gate.alpha)
     if lower > allowed:
-        verdict, said = Verdict.PASS, f"lower bound {lower:.4f} > {allowed:.4f}"
+        verdict, said = Verdict.PASS, f"lower bound {figure(lower)} > {figure(allowed)}"
     elif gain + half < allowed:
         verdict = Verdict.BLOCK
-        said = f"upper bound {gain + half:.4f} < {allowed:.4f}: worse"
+        said = f"upper bound {figure(gain + half)} < {figure(allowed)}: worse"
     else:
-        verdict, said = Verdict.INCONCLUSIVE, f"lower bound {lower:.4f} <= {allowed:.4f}"
+        verdict, said = Verdict.INCONCLUSIVE, f"lower bound {figure(lower)} <= {figure(allowed)}"
     text = (
         f"{LOSS_NAME[definition.label.objective]} on {len(gains):,} sealed rows "
-        f"{before.mean():.4f} -> {after.mean():.4f}, improvement {gain:.4f}, {said}"
+        f"{figure(before.mean())} -> {figure(after.mean())}, improvement {figure(gain)}, {said}"
     )
     return Evidence(CHECK, verdict, text, lower, allowed, {"level": level, "rows": len(gains)})
 

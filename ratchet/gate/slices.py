@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.betting import FEWEST
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import student_quantile
+from ratchet.contracts.metrics import figure, student_quantile
 from ratchet.gate.bootstrap import Blocks, standard_errors
 
 if TYPE_CHECKING:
@@ -149,20 +149,20 @@ def _conclude(
     lower, margin = tightest.lower(gate.alpha), tightest.margin
     if worse:
         verdict, says = Verdict.BLOCK, f"{len(worse)} worse than the margin allows; worst"
-        shown = f"even the upper bound < -{margin:.4f}"
+        shown = f"even the upper bound < -{figure(margin)}"
     elif unsure:
         verdict = Verdict.INCONCLUSIVE
         says = f"{len(unsure)} of {len(judged)} groups not shown to be no worse; least sure"
-        shown = f"lower bound {lower:.4f} < -{margin:.4f}"
+        shown = f"lower bound {figure(lower)} < -{figure(margin)}"
     else:
         verdict, says = Verdict.PASS, f"all {len(judged)} groups no worse; least sure"
-        shown = f"lower bound {lower:.4f} >= -{margin:.4f}"
+        shown = f"lower bound {figure(lower)} >= -{figure(margin)}"
     return Evidence(
         "gate.slices",
         verdict,
         f"{says} {tightest.column}={tightest.name} ({tightest.rows:,} rows"
         f"{', in company' if tightest.in_company(gate.alpha) else ''}): "
-        f"improvement {tightest.gain:.4f}, {shown}",
+        f"improvement {figure(tightest.gain)}, {shown}",
         lower,
         -margin,
         {"groups": [_shown(g, gate) for g in judged], "worse": [_shown(g, gate) for g in worse]},

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import LOSS_NAME, row_losses, student_quantile
+from ratchet.contracts.metrics import LOSS_NAME, figure, row_losses, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,15 +103,17 @@ def _overall(champion: Floats, candidate: Floats, definition: Definition) -> Evi
     gain, half = mean_and_bound(champion - candidate, definition.gate.alpha)
     margin = definition.gate.slice_margin * float(champion.mean())
     if gain - half >= -margin:
-        verdict, said = Verdict.PASS, f"lower bound {gain - half:.4f} >= -{margin:.4f}"
+        verdict, said = Verdict.PASS, f"lower bound {figure(gain - half)} >= -{figure(margin)}"
     elif gain + half < -margin:
-        verdict, said = Verdict.BLOCK, f"upper bound {gain + half:.4f} < -{margin:.4f}: worse"
+        verdict = Verdict.BLOCK
+        said = f"upper bound {figure(gain + half)} < -{figure(margin)}: worse"
     else:
         verdict = Verdict.INCONCLUSIVE
-        said = f"lower bound {gain - half:.4f} < -{margin:.4f}: cannot tell"
+        said = f"lower bound {figure(gain - half)} < -{figure(margin)}: cannot tell"
     text = (
         f"{LOSS_NAME[definition.label.objective]} on {len(champion):,} trusted rows "
-        f"{champion.mean():.4f} -> {candidate.mean():.4f}, improvement {gain:.4f}, {said}"
+        f"{figure(champion.mean())} -> {figure(candidate.mean())}, improvement {figure(gain)}, "
+        f"{said}"
     )
     return Evidence("gate.trusted", verdict, text, gain - half, -margin)
 
@@ -146,7 +148,7 @@ def no_slice_worse(
         gain, half = mean_and_bound((champion - candidate)[mine], gate.alpha / len(groups))
         margin = gate.slice_margin * float(champion[mine].mean())
         if gain + half < -margin:
-            worse.append(f"{name} ({int(mine.sum())} rows): upper bound {gain + half:.4f}")
+            worse.append(f"{name} ({int(mine.sum())} rows): upper bound {figure(gain + half)}")
     text = f"{len(worse)} of {len(groups)} slices worse on {kind} rows, 0 allowed"
     verdict = Verdict.BLOCK if worse else Verdict.PASS
     shown = f"{text}: {'; '.join(worse[:3])}" if worse else text
@@ -185,8 +187,9 @@ def _gap(candidate: Floats, request: TrustedInput, definition: Definition) -> Ev
     p = math.erfc(abs(beside - inside) / math.sqrt(2 * variance)) if variance > 0 else 1.0
     verdict = Verdict.BLOCK if p < alpha else Verdict.PASS
     text = (
-        f"loss on {m:,} of the stream's held-out rows {beside:.4f}, on {n:,} trusted rows of the "
-        f"same windows {inside:.4f}: p {p:.2g} {'<' if p < alpha else '>='} {alpha:g}"
+        f"loss on {m:,} of the stream's held-out rows {figure(beside)}, on {n:,} trusted "
+        f"rows of the same windows {figure(inside)}: p {p:.2g} "
+        f"{'<' if p < alpha else '>='} {alpha:g}"
     )
     return Evidence("gate.loss_gap", verdict, text, p, alpha)
 
@@ -198,7 +201,7 @@ def _displacement(anchor: Floats, candidate: Floats, definition: Definition) -> 
     verdict = Verdict.BLOCK if lost - half > budget else Verdict.PASS
     sign = ">" if verdict is Verdict.BLOCK else "<="
     text = (
-        f"loss against an early champion {lost:+.4f} on trusted rows, at least {lost - half:.4f} "
-        f"{sign} budget {budget:.4f}"
+        f"loss against an early champion {lost:+.4f} on trusted rows, at least "
+        f"{figure(lost - half)} {sign} budget {figure(budget)}"
     )
     return Evidence("gate.displacement", verdict, text, lost - half, budget)

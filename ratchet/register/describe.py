@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from ratchet.contracts.clock import Clock
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.lineage import Decision, Lineage, MemberLineage
+from ratchet.contracts.metrics import figure
 from ratchet.contracts.search import CHECK as SEARCH
 
 PAGE_LIMIT = 5000  # characters: the width of the description in MLflow's database
@@ -242,7 +243,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+    counted = float(value).is_integer() and 1 < abs(value) < 2**53
+    return f"{value:,.0f}" if counted else figure(value)
 
 
 def clock_of(window: str) -> Clock:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import clustered_error, equal_mass, student_quantile
+from ratchet.contracts.metrics import clustered_error, equal_mass, figure, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,8 +133,8 @@ def still_better(
     lower = mean + student_quantile(level, count - 1) * error
     accused = lower > 0
     text = (
-        f"loss {champion.mean():.4f} against {before.mean():.4f} of the champion before, on "
-        f"{rows:,} rows since: worse by {mean:.4f}, lower bound {lower:.4f} "
+        f"loss {figure(champion.mean())} against {figure(before.mean())} of the champion before, "
+        f"on {rows:,} rows since: worse by {figure(mean)}, lower bound {figure(lower)} "
         f"{'>' if accused else '<='} 0"
     )
     verdict = Verdict.BLOCK if accused else Verdict.PASS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -488,3 +489,15 @@ def test_other_objectives_are_judged_alike(objective: str) -> None:
     assert swapped["gate.this_window"].verdict is Verdict.BLOCK
     name = "squared error" if objective == "regression" else "log loss"
     assert evidence["gate.improvement"].arithmetic.startswith(name)
+
+
+def test_a_target_in_billions_gives_sentences_that_can_be_read() -> None:
+    rng, rows, unit = np.random.default_rng(3), 2000, 1e9
+    y = unit * rng.normal(size=rows)
+    label = PIPELINE.label.model_copy(update={"objective": "regression", "classes": ()})
+    pipeline = PIPELINE.model_copy(update={"label": label})
+    scores = [y + unit * noise * rng.normal(size=rows) for noise in (0.5, 0.8)]
+    case = GateInput(y, np.arange(rows), *scores, 0.0, rows, 0, 800, 700, comparison=begun())
+    for one in (case, replace(case, champion=None)):
+        assert all(len(number) < 12 for e in found(one, pipeline).values()
+                   for number in re.findall(r"[\d.]+", e.arithmetic))  # fmt: skip

@@ -206,3 +206,12 @@ def test_chi_square_quantiles(level: float, freedom: int) -> None:
     expected = stats.chi2.ppf(level, freedom)
     assert metrics.chi_square_quantile(level, freedom) == pytest.approx(expected, rel=0.04)
     assert metrics.chi_square_quantile(level, 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.0000"), (0.51234, "0.5123"), (-12.5, "-12.5000"), (4.33950025e18, "4.34e+18"),
+     (4.2424e-12, "4.242e-12"), (-2e-5, "-2e-05")],
+)  # fmt: skip
+def test_a_loss_in_any_unit_can_be_read(value, text):
+    assert metrics.figure(value) == text
