@@ -5,9 +5,10 @@ Promise: only what came before a window is compared with it, as the loop will do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ratchet.profile.values import Timeline
+from ratchet.profile.values import Timeline, column_of, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,27 @@ def new_share(column: pa.ChunkedArray, time: Timeline) -> float:
     new = here & (first[values] == index)
     share = np.bincount(index, new) / np.bincount(index)
     return float(share[SETTLED:].max(initial=0.0))
+
+
+def about_empty(table: pa.Table, kinds: Mapping[str, str], time: Timeline) -> list[str]:
+    """What to say of features without a value in whole windows: those will be blocked."""
+    import numpy as np
+
+    index = window_index(time)
+    windows = int(index.max()) + 1
+    said = []
+    for name in kinds:
+        column = column_of(table, name, "column")
+        if not column.null_count:
+            continue
+        there = np.asarray(column.is_valid().to_numpy(), dtype=float)[time.valid]
+        if empty := int((np.bincount(index, there) == 0).sum()):
+            said.append(
+                f"{shown(name)} has no value in {empty} of {windows} windows. Such a window is "
+                "blocked (columns.nulls), unless the champion has learned to do without; move the "
+                "column from [features] to source.ignore, with its rules, if that is how it is."
+            )
+    return said
 
 
 def wanders(values: NDArray[np.float64], time: Timeline) -> bool:

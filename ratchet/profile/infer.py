@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ratchet.errors import DefinitionError
 from ratchet.profile.clock import infer_time
 from ratchet.profile.delay import infer_delay
-from ratchet.profile.drift import new_share
+from ratchet.profile.drift import about_empty, new_share
 from ratchet.profile.features import choose_features, choose_slices, infer_key
 from ratchet.profile.target import infer_target
 from ratchet.profile.values import Inferred, InitOptions, Timeline, column_of, shown
@@ -78,6 +78,7 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
             *about_delay,
             *chosen.said,
             *_about_new_values(changing),
+            *about_empty(table, chosen.kinds, time),
         ),
     )
 

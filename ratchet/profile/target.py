@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CLASSES = 50  # more distinct texts are no classes that anybody meant
 WHOLE_CLASSES = 20  # so many distinct whole numbers are classes, more are a quantity
+SEEN, EXACT = 1e-3, 1e6  # XGBoost splits for no gain below 1e-6; its numbers have 24 bits
 _NEGATIVE = ("0", "no", "n", "false", "f", "-1", "negative", "neg", "-", "off", "absent", "good")
 _OBJECTIVES = ("binary", "multiclass", "regression")
 
@@ -35,6 +36,8 @@ def infer_target(table: pa.Table, options: InitOptions) -> tuple[Target, list[st
     classes = _classes(objective, column, counts)
     share = present / max(1, len(column))
     said = [_say(options, objective, classes, counts)]
+    if objective == "regression":
+        said += _scale(column)
     if share < 1:
         said.append(
             f"{share:.1%} of the rows have a label; the others are never taken as negative."
@@ -120,6 +123,24 @@ def _say(
     if objective == "multiclass":
         return f"{said}, {len(classes)} classes."
     return f"{said}, from {min(counts):g} to {max(counts):g}."
+
+
+def _scale(column: pa.ChunkedArray) -> list[str]:
+    """A warning where a target differs by less than the trees can see; else nothing."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = pc.cast(column.drop_null(), pa.float64()).to_numpy()
+    values = values[np.isfinite(values)]
+    spread, middle = float(values.std()), abs(float(values.mean()))
+    if spread >= SEEN and middle <= EXACT * spread:
+        return []
+    wrong, mend = ("that small", "multiply it") if spread < SEEN else ("so far from 0", "shift it")
+    return [
+        f"Its standard deviation is {spread:.2g}, its mean {middle:.3g}: XGBoost learns little or "
+        f"nothing from differences {wrong}; {mend} before it lands."
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -247,6 +247,16 @@ def test_labels_that_fit_nothing_are_refused(labels, objective, message):
         infer(stream(y=values), options(objective=objective))
 
 
+@pytest.mark.parametrize(
+    ("unit", "middle", "said"),
+    [(1.0, 0.0, ""), (1e9, 0.0, ""), (1e-6, 0.0, "multiply it"), (1.0, 1e7, "shift it")],
+)
+def test_a_target_that_the_trees_cannot_see_is_warned_of(unit, middle, said):
+    values = middle + unit * np.random.default_rng(1).normal(size=5000)
+    sentence = [s for s in sentences(infer(stream(y=pa.array(values)), options())) if "XGB" in s]
+    assert bool(sentence) == bool(said) and all(said in s for s in sentence)
+
+
 def test_rows_without_a_label_lower_what_is_required():
     labels = pa.array([None if i % 10 < 7 else "yes" if i % 3 else "no" for i in range(5000)])
     found = infer(stream(y=labels), options())
@@ -501,6 +511,12 @@ def test_what_cannot_be_drift_blocks(column, change):
     )
     assert not ok and bad > 50
     assert any(column in e.arithmetic + e.check for e in evidence if not e.verdict.lets_through)
+
+
+def test_a_column_that_is_empty_in_whole_windows_is_warned_of():
+    late = pa.array(np.where(np.arange(5000) < 1200, np.nan, 1.0) * np.arange(5000) % 7)
+    said = [s for s in sentences(infer(stream(late=late), options())) if "has no value in" in s]
+    assert len(said) == 1 and said[0].startswith("'late' has no value in 4 of 20")
 
 
 def test_a_burst_of_missing_values_blocks():
