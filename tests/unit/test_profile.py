@@ -460,6 +460,22 @@ def test_the_sample_itself_passes_window_by_window():
     assert all(ok and not bad for ok, bad, _ in run_windows(found, table, rules, by=500))
 
 
+def test_a_small_window_of_the_sample_keeps_the_bound_on_missing_values():
+    """Its last 8 rows are a window, and 6 of them lack what elsewhere a tenth of the rows lack."""
+    table = stream(3010, days=140.4)
+    gone = np.arange(3010) % 10 == 0
+    gone[-8:] = [True] * 6 + [False] * 2
+    values = np.random.default_rng(1).normal(size=3010)
+    table = table.append_column("partly", pa.array(values, mask=gone))
+    found = infer(table, options(window="7d"))
+    rules = [e for e in suite_json(found, table)["expectations"] if "not_be_null" in e["type"]]
+    (rule,) = [e for e in rules if e["kwargs"]["column"] == "partly"]
+    assert found.time.windows == 21 and 0.2 <= rule["kwargs"]["mostly"] <= 0.25
+    suite = {"name": "toy", "expectations": [rule]}
+    ((ok, _, evidence),) = run_windows(found, table.slice(3010 - 8), suite)
+    assert ok, [e.arithmetic for e in evidence]
+
+
 def drifting(n: int = 6000, **columns) -> pa.Table:
     """A stream whose economy, months and missing cells move, as those of real streams do."""
     rng = np.random.default_rng(5)
