@@ -147,7 +147,7 @@ def _audit(case: Case, compared: rules.Comparison) -> bool:
 
 def _hard(case: Case) -> tuple[bool, list[str]]:
     definition = case.stream.definition
-    evidence = rules.check_columns(case.batch, definition, case.history)
+    evidence = rules.check_columns(case.batch, definition, case.history, case.earlier)
     evidence.append(rules.check_stuck(case.batch, case.earlier, definition))
     evidence += _suite(case.stream, case.batch)
     evidence += rules.check_labels(

@@ -198,7 +198,9 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
 def _columns(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     definition, champion = cycle.workspace.definition, cycle.champion_bundle
     reference = reference_of(champion.reference) if champion else None
-    found = rules.check_columns(rows, definition, reference)
+    risen = rules.risen_columns(rows, definition, reference)
+    before = windows_before(cycle, window, rows, ACCEPTED, risen) if risen else []
+    found = rules.check_columns(rows, definition, reference, before)
     if rows.num_rows and found[0].verdict.lets_through:
         constant = rules.constant_columns(rows, definition.features)
         before = windows_before(cycle, window, rows, ACCEPTED, constant) if constant else []

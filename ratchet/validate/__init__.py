@@ -17,7 +17,7 @@ rule that rejected it; every verdict carries its arithmetic.
 from ratchet.validate.accounts import Account, Facts, account_json, check_account
 from ratchet.validate.audit import Audit, Picks, audit_span, choose, judge_audit, unreachable
 from ratchet.validate.by_source import Blame, blame
-from ratchet.validate.columns import check_columns, check_unseen
+from ratchet.validate.columns import check_columns, check_unseen, risen_columns
 from ratchet.validate.control import compare, degraded
 from ratchet.validate.facts import facts_by_source
 from ratchet.validate.labels import check_labels, expected_skill, skill, skill_from_metrics
@@ -71,6 +71,7 @@ __all__ = [
     "match",
     "moved",
     "probe",
+    "risen_columns",
     "skill",
     "skill_from_metrics",
     "suite_frame",

@@ -7,7 +7,7 @@ Promise: a batch whose columns are gone, retyped, empty or not finite never reac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.columns import KEY
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 EXACT = 2**24  # float32 holds every integer up to here, and not all beyond
 FLOAT32_MAX = 3.4028234663852886e38
-NULLS_WARN, NULLS_BLOCK = 0.2, 0.35  # rise of a feature's null share over the reference
+NULLS_WARN, NULLS_BLOCK = 0.2, 0.35  # rise of a feature's null share over what is usual
+SHOWN_BY = 2  # windows before must have had a share that counts as usual: one may be a fault itself
 MOSTLY_NULL = 0.9  # a feature that sparse may be empty for a while
 BY_CHANCE = 1e-3
 
@@ -50,7 +51,10 @@ def check_unseen(counts: Mapping[str, int], n_rows: int, max_share: float) -> Ev
 
 
 def check_columns(
-    rows: pa.Table, definition: Definition, reference: pa.Table | None = None
+    rows: pa.Table,
+    definition: Definition,
+    reference: pa.Table | None = None,
+    before: Sequence[pa.Table] = (),
 ) -> list[Evidence]:
     """Evidence on presence and types, keys, nulls, non-finite and inexact numbers.
 
@@ -58,6 +62,8 @@ def check_columns(
         rows: the batch with its system columns, shape (rows, columns).
         definition: for the features and ``validate.min_rows``.
         reference: a sample of the champion's training rows with the features, or None.
+        before: accepted rows of windows before, with at least the features of
+            :func:`risen_columns`; they can only excuse a share of nulls.
     """
     present = _present(rows, definition)
     if not present.verdict.lets_through:
@@ -68,7 +74,7 @@ def check_columns(
     return [
         present,
         _keys(rows),
-        _nulls(rows, definition, reference),
+        _nulls(rows, definition, reference, before),
         _finite(rows, numbers),
         _exact(rows, numbers),
     ]
@@ -109,36 +115,80 @@ def _keys(rows: pa.Table) -> Evidence:
     return Evidence("columns.keys", found, sentence, float(bad), 0.0)
 
 
-def _nulls(rows: pa.Table, definition: Definition, reference: pa.Table | None) -> Evidence:
+def risen_columns(
+    rows: pa.Table, definition: Definition, reference: pa.Table | None = None
+) -> list[str]:
+    """The features whose share of nulls the reference does not explain: ask the windows before."""
+    if not rows.num_rows or not _present(rows, definition).verdict.lets_through:
+        return []
+    judged, _ = _null_verdicts(rows, definition, reference, ())
+    return [name for name, found in judged.items() if found is not Verdict.PASS]
+
+
+def _nulls(
+    rows: pa.Table,
+    definition: Definition,
+    reference: pa.Table | None,
+    before: Sequence[pa.Table],
+) -> Evidence:
     shares = {name: _null_share(rows, name) for name in definition.features}
-    before = {}
-    if reference is not None and reference.num_rows:
-        known = [name for name in shares if name in reference.column_names]
-        before = {name: _null_share(reference, name) for name in known}
-    few = rows.num_rows < definition.validate_.min_rows
-    judged = {
-        name: _judge_nulls(share, before.get(name), rows.num_rows, few)
-        for name, share in shares.items()
-    }
+    before = [t for t in before if t.num_rows >= definition.validate_.min_rows]
+    judged, usual = _null_verdicts(rows, definition, reference, before)
     named = [
-        f"{name} {shares[name]:.3g}" + (f" (was {before[name]:.3g})" if name in before else "")
+        f"{name} {shares[name]:.3g}" + (f" (was {usual[name]:.3g})" if name in usual else "")
         for name, found in judged.items()
         if found is not Verdict.PASS
     ]
     rule = f"blocked when empty, or {NULLS_BLOCK:g} above the champion's reference"
+    rule += f" and what {SHOWN_BY} of {len(before)} windows before had" if before else ""
     sentence = f"null share of {', '.join(named) or 'every feature is as before'}; {rule}"
     details = {"null_share": {k: round(v, 6) for k, v in shares.items() if v}}
     top = max(shares.values())
     return Evidence("columns.nulls", worst(judged.values()), sentence, top, None, details)
 
 
-def _judge_nulls(share: float, before: float | None, n_rows: int, few: bool) -> Verdict:
-    """An empty feature is a broken feed, unless it was nearly always so, or the batch is tiny."""
+def _null_verdicts(
+    rows: pa.Table,
+    definition: Definition,
+    reference: pa.Table | None,
+    before: Sequence[pa.Table],
+) -> tuple[dict[str, Verdict], dict[str, float]]:
+    """Each feature's verdict, and the share of nulls that is usual for it, where that is known."""
+    names = list(definition.features)
+    learned = _reached([t for t in [reference] if t is not None and t.num_rows], 1, names)
+    shown = _reached(before, SHOWN_BY, names)
+    few = rows.num_rows < definition.validate_.min_rows
+    judged = {
+        name: _judge_nulls(
+            _null_share(rows, name), learned.get(name), shown.get(name, 0.0), rows.num_rows, few
+        )
+        for name in names
+    }
+    return judged, {n: max(learned.get(n, 0.0), shown.get(n, 0.0)) for n in learned | shown}
+
+
+def _reached(tables: Sequence[pa.Table], shown_by: int, names: Sequence[str]) -> dict[str, float]:
+    """The share of nulls that so many of the tables reached, by feature."""
+    found = {}
+    for name in names:
+        shares = sorted(_null_share(t, name) for t in tables if name in t.column_names)
+        if len(shares) >= shown_by:
+            found[name] = shares[-shown_by]
+    return found
+
+
+def _judge_nulls(
+    share: float, learned: float | None, shown: float, n_rows: int, few: bool
+) -> Verdict:
+    """An empty feature is a broken feed, unless it was nearly always so, or the batch is tiny.
+
+    Windows before only excuse: without a champion's reference there is no jump.
+    """
+    usual = max(learned or 0.0, shown)
     if share == 1:
-        chance = 0.0 if before is None else before**n_rows
-        usual = before is not None and (before >= MOSTLY_NULL or chance > BY_CHANCE)
-        return Verdict.WARN if usual or (before is None and few) else Verdict.BLOCK
-    rise = 0.0 if before is None else share - before
+        excused = usual >= MOSTLY_NULL or usual**n_rows > BY_CHANCE
+        return Verdict.WARN if excused or (learned is None and few) else Verdict.BLOCK
+    rise = 0.0 if learned is None else share - usual
     if rise > NULLS_BLOCK and not few:
         return Verdict.BLOCK
     return Verdict.WARN if rise > NULLS_WARN else Verdict.PASS

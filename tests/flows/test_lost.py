@@ -72,3 +72,20 @@ def test_a_sender_that_stays_away_sticks_no_column_of_the_other(tmp_path):
     found = by_check(made[3])["columns.stuck"]
     assert found.verdict is Verdict.PASS, found.arithmetic
     assert made[3].accepted == int(np.sum(streams.window_rows(3)["c"].to_numpy() == "a"))
+
+
+def with_gaps(index: int, share: float) -> pa.Table:
+    table = streams.window_rows(index)
+    gone = np.arange(table.num_rows) < share * table.num_rows
+    place = table.column_names.index("z")
+    return table.set_column(place, "z", pa.array(table["z"].to_numpy(), mask=gone))
+
+
+def test_missing_values_that_two_windows_before_had_are_no_jump(tmp_path):
+    _, usual = run(
+        tmp_path / "a", {1: with_gaps(1, 0.5), 2: with_gaps(2, 0.5), 5: with_gaps(5, 0.75)}
+    )
+    found = by_check(usual[5])["columns.nulls"]
+    assert found.verdict is Verdict.WARN and "2 of 5 windows before" in found.arithmetic
+    _, once = run(tmp_path / "b", {1: with_gaps(1, 0.5), 5: with_gaps(5, 0.75)})
+    assert by_check(once[5])["columns.nulls"].verdict is Verdict.BLOCK

@@ -18,6 +18,7 @@ from ratchet.validate import (
     check_labels,
     check_unseen,
     judge_rows,
+    risen_columns,
     skill,
     skill_from_metrics,
     verdict,
@@ -176,6 +177,46 @@ def test_null_shares(before, now, rows, expected):
     assert found.verdict is expected, found.arithmetic
     if expected is not Verdict.PASS:
         assert "heat" in found.arithmetic
+
+
+def with_shares(shares: list[float], n: int = 200) -> list[pa.Table]:
+    """Windows of which such shares have no heat."""
+    return [
+        batch(n, heat=pa.array([None if i < s * n else 1.0 * i for i in range(n)], pa.float64()))
+        for s in shares
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([0.0, 0.5, 0.1, 0.4, 0.0], 0.6, Verdict.PASS),  # two windows had as much, but for 0.2
+        ([0.0, 0.5, 0.1, 0.4, 0.0], 0.7, Verdict.WARN),
+        ([0.0, 0.5, 0.1, 0.4, 0.0], 0.8, Verdict.BLOCK),
+        ([0.0, 0.5, 0.1, 0.4, 0.0], 1.0, Verdict.BLOCK),
+        ([0.0, 0.6, 0.0, 0.0, 0.0], 0.6, Verdict.BLOCK),  # one window may be a fault itself
+        ([0.0] * 16, 0.5, Verdict.BLOCK),  # nearly complete
+        ([0.6], 0.6, Verdict.BLOCK),
+        ([0.1, 0.93, 0.92, 0.5], 1.0, Verdict.WARN),  # gusts on a calm day
+        ([0.1, 0.93, 0.5], 1.0, Verdict.BLOCK),
+    ],
+)
+def test_null_shares_that_windows_before_reached_are_no_jump(before, now, expected):
+    (rows,), (reference,) = with_shares([now]), with_shares([0.1])
+    assert risen_columns(rows, DEFINITION, reference) == ["heat"]
+    history = [t.select(["heat"]) for t in with_shares(before)]
+    found = by_check(check_columns(rows, DEFINITION, reference, history))["columns.nulls"]
+    assert found.verdict is expected, found.arithmetic
+
+
+def test_windows_before_only_excuse_and_tiny_ones_say_nothing():
+    (rows,), (reference,) = with_shares([0.6]), with_shares([0.1])
+    full = check_columns(rows, DEFINITION, None, with_shares([0.0] * 8))
+    assert by_check(full)["columns.nulls"].verdict is Verdict.PASS
+    tiny = with_shares([0.6] * 8, DEFINITION.validate_.min_rows - 1)
+    found = by_check(check_columns(rows, DEFINITION, reference, tiny))["columns.nulls"]
+    assert found.verdict is Verdict.BLOCK
+    assert risen_columns(batch(heat=None), DEFINITION, reference) == []
 
 
 # unseen categories
