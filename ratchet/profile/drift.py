@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ratchet.contracts.clock import Clock
 from ratchet.profile.values import Timeline, column_of, shown
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ WANDERS = 0.5  # share of a column's variance that lies between windows
 
 
 def window_index(time: Timeline) -> NDArray[np.int64]:
-    """Window of each row that has a time, counted from 0, shape (rows with a time,)."""
+    """Window of each row that has a time, counted from 0 over those with rows; (rows with a time,).
+
+    The windows are the calendar's, which seldom begin with the sample's first row.
+    """
     import numpy as np
 
-    ticks = time.ticks[time.valid]
-    windows = (ticks - ticks.min()) // time.length
+    windows = (time.ticks[time.valid] - Clock(time.kind).parse(time.origin)) // time.length
     return np.asarray(np.unique(windows, return_inverse=True)[1], dtype=np.int64)
 
 

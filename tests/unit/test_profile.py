@@ -535,6 +535,17 @@ def test_a_column_that_is_empty_in_whole_windows_is_warned_of():
     assert len(said) == 1 and said[0].startswith("'late' has no value in 4 of 20")
 
 
+def test_windows_of_the_sample_are_those_of_the_loop():
+    late = START + timedelta(hours=20)  # the first row; windows begin at midnight
+    at = pa.array([late + timedelta(minutes=40 * i) for i in range(5000)])
+    week = np.array(
+        [int((late + timedelta(minutes=40 * i) - START).days) // 7 for i in range(5000)]
+    )
+    holed = pa.array(np.where(week == 3, np.nan, np.arange(5000) % 7))
+    found = infer(stream(at=at, holed=holed), options(time="at", window="7d"))
+    assert any("'holed' has no value in 1 of 20 windows" in s for s in sentences(found))
+
+
 def test_a_burst_of_missing_values_blocks():
     table = drifting()
     found = infer(table, options())
