@@ -218,6 +218,10 @@ def _calibration(request: GateInput, definition: Definition, surely: float | Non
     by more than the margin, the lower bound of this window's improvement must also exceed what that
     costs at least: of log loss twice the squared gap (Pinsker), of squared error the squared bias.
 
+    The maximum is for what may serve at all. Beside a champion that is above it itself, what is
+    better calibrated by the margin, and surely better in this window, lets through with a warning:
+    to hold it would keep the worse one serving.
+
     Args:
         surely: the lower bound of this window's improvement; None without a champion.
     """
@@ -228,7 +232,10 @@ def _calibration(request: GateInput, definition: Definition, surely: float | Non
         before = calibration_error(objective, request.y, request.champion)
         extra = _cost(objective, request.y, found) - _cost(objective, request.y, before)
         allowed = before + gate.calibration_margin
-        if allowed < found <= limit and surely > extra:
+        if limit < found <= before - gate.calibration_margin and surely > 0:
+            limit, text = before, f"the champion's, itself above the maximum of {limit:.4f}"
+            paid = ": the better of two that are badly calibrated"
+        elif allowed < found <= limit and surely > extra:
             paid = (
                 f"; the champion's is {before:.4f}, but what that costs, at least {figure(extra)}, "
                 f"is paid for again by an improvement of at least {figure(surely)} that bears "

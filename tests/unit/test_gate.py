@@ -421,6 +421,24 @@ def test_worse_calibration_passes_where_a_much_better_candidate_pays_for_it_twic
     assert above["gate.calibration"].verdict is Verdict.BLOCK, "the maximum holds in any case"
 
 
+def test_a_badly_calibrated_champion_does_not_hold_off_who_is_better_calibrated() -> None:
+    """Where the level of a target rises all models lag behind, the older one the most."""
+    random = np.random.default_rng(2)
+    y = 3 + random.normal(size=2000)
+    lags, older = y - 1 + 0.1 * random.normal(size=2000), y - 3 + 0.1 * random.normal(size=2000)
+    case = replace(request(), y=y, candidate=lags, champion=older, baseline=0.0)
+    label = PIPELINE.label.model_copy(update={"objective": "regression", "classes": ()})
+    numbers = PIPELINE.model_copy(update={"label": label})
+    evidence = found(case, numbers)["gate.calibration"]
+    assert evidence.verdict is Verdict.WARN
+    assert "the champion's, itself above the maximum of" in evidence.arithmetic
+    assert found(case, numbers)["gate.this_window"].verdict is Verdict.PASS
+    worse = replace(case, candidate=older - 0.5)
+    assert found(worse, numbers)["gate.calibration"].verdict is Verdict.BLOCK
+    first = replace(case, champion=None)
+    assert found(first, numbers)["gate.calibration"].verdict is Verdict.BLOCK
+
+
 def test_the_same_in_units_of_squared_error() -> None:
     random = np.random.default_rng(1)
     y = random.normal(size=2000)
