@@ -120,7 +120,11 @@ def revoked_now(revocations: pa.Table) -> tuple[Reach, ...]:
 def revoked_mask(table: pa.Table, revoked: Iterable[Reach]) -> NDArray[np.bool_]:
     """Which rows of a table with ``_source``, ``_known``, ``_object`` and the columns that
     conditions name are revoked; (rows,)."""
+    import numpy as np
+
     revoked = tuple(revoked)
+    if not revoked:
+        return np.zeros(table.num_rows, dtype=bool)
     return Sent.of(table, where_columns(revoked)).mask(revoked)
 
 

@@ -25,14 +25,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ratchet.validate.pooled import codes
+from ratchet.validate.pooled import codes, crossed
 from ratchet.validate.tails import hypergeometric_bounds, hypergeometric_tails
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ratchet.validate.pooled import Pool
+    from ratchet.validate.pooled import Coded, Pool
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -121,7 +121,7 @@ def scan(pool: Pool) -> Scan:
 class _Counter:
     """Counts cells over the pool and over history."""
 
-    def __init__(self, pool: Pool, coded: list[tuple[Ints, int]], outcomes: int) -> None:
+    def __init__(self, pool: Pool, coded: list[Coded], outcomes: int) -> None:
         import numpy as np
 
         self.pool, self.coded, self.outcomes = pool, coded, outcomes
@@ -131,53 +131,54 @@ class _Counter:
         # Without a champion every row has the same variance: sums of so many, added one by one.
         even = len(pool.variance) and np.ptp(pool.variance) == 0
         self.sums = np.cumsum(pool.variance) if even else None
-        self.keyed = np.empty(pool.rows, dtype=np.int64)  # written anew for each pair of columns
+        # Nor has it a residual but that of its outcome, so that counts alone add it up.
+        usual = np.zeros(outcomes)
+        usual[pool.outcome] = pool.residual
+        self.usual = usual if np.array_equal(usual[pool.outcome], pool.residual) else None
+        self.mine = [(code[: pool.rows], n) for code, n in coded]
+        self.keyed = [(code * outcomes + pool.outcome, n * outcomes) for code, n in self.mine]
+        self.before = [(code[pool.rows :], n) for code, n in coded]
 
-    def cell_of(self, columns: tuple[int, ...]) -> tuple[Ints, int]:
-        """Each row's cell (pool first, then history), and how many cells there could be."""
-        cell, size = self.coded[columns[0]]
-        for column, n in (self.coded[i] for i in columns[1:]):
-            cell, size = cell * n, size * n
-            cell += column
-        return cell, size
+    def key_of(self, columns: tuple[int, ...]) -> Coded:
+        """cell * outcomes + outcome of each row of the pool, and how many there could be."""
+        *others, last = columns
+        return crossed([*(self.mine[i] for i in others), self.keyed[last]])
 
     def rows_of(self, columns: tuple[int, ...], key: int) -> NDArray[np.bool_]:
         """Mask over the pool of the rows of one cell and outcome."""
         import numpy as np
 
-        cell, _ = self.cell_of(columns)
-        mine = cell[: self.pool.rows] * self.outcomes + self.pool.outcome
-        return np.asarray(mine == key, dtype=bool)
+        return np.asarray(self.key_of(columns)[0] == key, dtype=bool)
 
     def count(self, columns: tuple[int, ...]) -> _Cells:
         """Every cell of these columns with rows enough."""
         import numpy as np
 
         pool, k = self.pool, self.outcomes
-        cell, size = self.cell_of(columns)
-        mine = cell[: pool.rows]
-        keyed = np.multiply(mine, k, out=self.keyed)
-        keyed += pool.outcome
-        total = np.bincount(keyed, minlength=size * k)
+        key, size = self.key_of(columns)
+        total = np.bincount(key, minlength=size)
         kept = np.flatnonzero(total >= SMALLEST)
-        drawn = np.bincount(keyed[self.drawn], minlength=size * k)[kept]
+        drawn = np.bincount(key[self.drawn], minlength=size)[kept]
         if len(columns) == 1 or len(kept) == 0:
             return _Cells(columns, kept, total[kept], drawn, np.zeros(len(kept)))
         cells = kept // k
-        rows = total.reshape(-1, k)[cells].sum(axis=1)
-        residual = np.bincount(mine, pool.residual, minlength=size)[cells]
+
+        def of_cells(values: Ints | Floats) -> Ints | Floats:
+            return values.reshape(-1, k)[cells]
+
+        counts = of_cells(total)
+        rows = counts.sum(axis=1)
+        if self.usual is not None:
+            residual = counts @ self.usual
+        else:
+            residual = of_cells(np.bincount(key, pool.residual, minlength=size)).sum(axis=1)
         if self.sums is not None:
             variance = self.sums[rows - 1]
         else:
-            variance = np.bincount(mine, pool.variance, minlength=size)[cells]
+            variance = of_cells(np.bincount(key, pool.variance, minlength=size)).sum(axis=1)
         surprise = residual**2 / (variance + variance / rows) / 2
-        return _Cells(
-            columns,
-            kept,
-            total[kept],
-            drawn,
-            np.minimum(surprise, self._density(cell, size, cells, rows)),
-        )
+        score = np.minimum(surprise, self._density(columns, cells, rows))
+        return _Cells(columns, kept, total[kept], drawn, score)
 
     def odd(self, column: int) -> _Cells:
         """The cells of one column but for code 0, which stands for ordinary rows."""
@@ -191,19 +192,20 @@ class _Counter:
             found.score[kept],
         )
 
-    def _density(self, cell: Ints, size: int, cells: Ints, rows: Ints) -> Floats:
+    def _density(self, columns: tuple[int, ...], cells: Ints, rows: Ints) -> Floats:
         """Log likelihood ratio of the cell's rows against its share of history, 0 if thinner."""
         import numpy as np
 
         if self.older == 0:
             return np.full(len(cells), np.inf)
-        before = np.bincount(cell[self.pool.rows :], minlength=size)[cells]
+        cell, size = crossed([self.before[i] for i in columns])
+        before = np.bincount(cell, minlength=size)[cells]
         expected = (before + 1) * self.pool.rows / (self.older + 1)
         ratio = rows * np.log(np.maximum(rows / expected, 1.0)) - np.maximum(rows - expected, 0)
         return np.asarray(ratio, dtype=np.float64)
 
 
-def _wholes(pool: Pool) -> list[tuple[Ints, int]]:
+def _wholes(pool: Pool) -> list[Coded]:
     """Codes of whole rows, 0 for ordinary ones: copies, where keys tell rows apart; new values."""
     return [(_copies(pool), 3), (_new_values(pool), 4)]
 

@@ -128,10 +128,12 @@ def together(
     pool = pooled(batch, control, definition, keyed=keyed)
     drawn = np.cumsum([0, *(c.rows.num_rows for _, c in parts)])
     taken = np.cumsum([0, *(b.rows.num_rows for b, _ in parts)])
-    starts = np.where(pool.control[:, None], drawn, taken)
-    part = (pool.origin[:, None] >= starts[:, 1:]).sum(axis=1)
-    first = np.take_along_axis(starts, part[:, None], axis=1)[:, 0]
-    return replace(pool, origin=pool.origin - first), part
+    part = np.empty(pool.rows, dtype=np.int64)
+    origin = pool.origin.copy()
+    for mine, starts in ((pool.control, drawn), (~pool.control, taken)):
+        part[mine] = np.searchsorted(starts[1:], origin[mine], side="right")
+        origin[mine] -= starts[part[mine]]
+    return replace(pool, origin=origin), part
 
 
 def thin(pool: Pool, part: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:

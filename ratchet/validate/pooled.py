@@ -12,6 +12,7 @@ was drawn (Fisher 1935; Neyman 1934). Every test here asks only whether the spli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+    Coded = tuple[Ints, int]  # small integers, and how many there could be
 
 BINS = 16  # of a number with many values
 FEW = 64  # values that are told apart one by one
@@ -190,7 +192,7 @@ def _at(mask: NDArray[np.bool_], where: Ints) -> NDArray[np.bool_]:
     return np.append(mask, False)[where]
 
 
-def codes(column: Floats, kind: str, ranked: tuple[Ints, Floats] | None = None) -> tuple[Ints, int]:
+def codes(column: Floats, kind: str, ranked: tuple[Ints, Floats] | None = None) -> Coded:
     """A column as small integers, 0 for missing, and how many there are.
 
     Categories and numbers of few values keep each value. Of other numbers the most frequent values
@@ -212,6 +214,15 @@ def codes(column: Floats, kind: str, ranked: tuple[Ints, Floats] | None = None) 
     rest = np.flatnonzero((out == 0) & (place > 0))
     out[rest] = equal_mass(column[rest], BINS) + 1 + len(frequent)
     return out, len(frequent) + BINS + 1
+
+
+def crossed(coded: Sequence[Coded]) -> Coded:
+    """The cell of each row in all of these columns, and how many cells there could be."""
+    cell, size = coded[0]
+    for code, more in coded[1:]:
+        cell, size = cell * more, size * more
+        cell += code
+    return cell, size
 
 
 def ranks(column: Floats) -> tuple[Ints, Floats]:

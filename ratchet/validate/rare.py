@@ -16,17 +16,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from ratchet.validate.cells import LARGEST_TABLE, MOST_FEATURES
-from ratchet.validate.pooled import codes, ranks
+from ratchet.validate.pooled import codes, crossed, ranks
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ratchet.validate.pooled import Pool
+    from ratchet.validate.pooled import Coded, Pool
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
-    _Coded = tuple[Ints, int]
     _Exact = tuple[Ints, Floats]
     _Ranked = tuple[float, tuple[int, ...], int]
 
@@ -72,19 +71,11 @@ def rare_cells(pool: Pool, scored: Ints, link: Floats, fewest: int) -> list[Cell
     for i, j in combinations(range(len(drawn)), 2):
         more = drawn[j][1]
         if drawn[i][1] * more <= LARGEST_TABLE:
-            rare, means = _means(*_crossed(drawn, (i, j)), apart, least)
+            rare, means = _means(*crossed((drawn[i], drawn[j])), apart, least)
             left = means[rare] - alone[i][rare // more] - alone[j][rare % more]
             pairs += _striking((i, j), rare, left, each)
     found = _cells(pool, coded, exact, [*sorted(values)[:VALUES], *sorted(pairs)[:PAIRS]])
     return [cell for cell in found if fewest <= len(cell.rows) <= RARE * pool.rows]
-
-
-def _crossed(coded: Sequence[_Coded], columns: tuple[int, ...]) -> _Coded:
-    """The cell of each row in one column or in two, and how many cells there could be."""
-    cell, size = coded[columns[0]]
-    for code, more in (coded[i] for i in columns[1:]):
-        cell, size = cell * more + code, size * more
-    return cell, size
 
 
 def _means(cell: Ints, size: int, values: Floats, least: float) -> tuple[Ints, Floats]:
@@ -108,7 +99,7 @@ def _striking(columns: tuple[int, ...], cells: Ints, apart: Floats, most: int) -
 
 
 def _cells(
-    pool: Pool, coded: Sequence[_Coded], exact: Sequence[_Exact], chosen: Sequence[_Ranked]
+    pool: Pool, coded: Sequence[Coded], exact: Sequence[_Exact], chosen: Sequence[_Ranked]
 ) -> list[Cell]:
     """The chosen cells in their order; those of the same columns are looked up together."""
     keys: dict[tuple[int, ...], list[int]] = {}
@@ -124,14 +115,14 @@ def _cells(
 def _of_columns(
     pool: Pool,
     columns: tuple[int, ...],
-    coded: Sequence[_Coded],
+    coded: Sequence[Coded],
     exact: Sequence[_Exact],
     keys: Sequence[int],
 ) -> Iterator[Cell]:
     """These cells of the same columns, each with the exact values that most of its rows hold."""
     import numpy as np
 
-    cell, size = _crossed(coded, columns)
+    cell, size = crossed([coded[i] for i in columns])
     wanted = np.full(size, -1)
     wanted[list(keys)] = np.arange(len(keys))
     which = wanted[cell]
