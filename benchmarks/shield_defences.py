@@ -149,6 +149,8 @@ def _hard(case: Case) -> tuple[bool, list[str]]:
     definition = case.stream.definition
     evidence = rules.check_columns(case.batch, definition, case.history, case.earlier)
     evidence.append(rules.check_stuck(case.batch, case.earlier, definition))
+    copies = rules.duplicated(case.batch, definition)
+    evidence.append(rules.check_duplicates(copies, case.batch, case.earlier, definition))
     evidence += _suite(case.stream, case.batch)
     evidence += rules.check_labels(
         case.batch,

@@ -75,7 +75,12 @@ def earlier(cycle: Cycle, name: str, batch: pa.Table) -> pa.Table:
 
 
 def windows_before(
-    cycle: Cycle, window: Window, batch: pa.Table, name: str, columns: Sequence[str]
+    cycle: Cycle,
+    window: Window,
+    batch: pa.Table,
+    name: str,
+    columns: Sequence[str],
+    most: int = rules.BEFORE,
 ) -> list[pa.Table]:
     """What the batch's own sources gave to each of the last windows, oldest first, and nobody
     revoked; the columns asked for with event time."""
@@ -83,7 +88,7 @@ def windows_before(
     import pyarrow.compute as pc
 
     needed = dict.fromkeys([*columns, KEY, EVENT, KNOWN, SOURCE, OBJECT, WINDOW])
-    span = (window.index - rules.BEFORE, window.index)
+    span = (window.index - most, window.index)
     rows = cycle.workspace.tables.read(name, list(needed), span)
     if not rows.num_rows:
         return []

@@ -205,11 +205,24 @@ def _columns(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
         constant = rules.constant_columns(rows, definition.features)
         before = windows_before(cycle, window, rows, ACCEPTED, constant) if constant else []
         found.append(rules.check_stuck(rows, before, definition))
+        found.append(_duplicates(cycle, window, rows))
     if champion and rows.num_rows:
         counts = unseen(rows, champion.manifest)
         limit = definition.validate_.max_unseen_share
         found.append(rules.check_unseen(counts, rows.num_rows, limit))
     return found
+
+
+def _duplicates(cycle: Cycle, window: Window, rows: pa.Table) -> Evidence:
+    """Copies under new keys; where rows are alike by nature, the last window mostly says so."""
+    definition = cycle.workspace.definition
+    before: list[pa.Table] = []
+    copies = rules.duplicated(rows, definition)
+    for most in (1, rules.BEFORE):
+        if rules.stand_out(copies, rows, before, definition):
+            features = list(definition.features)
+            before = windows_before(cycle, window, rows, ACCEPTED, features, most)
+    return rules.check_duplicates(copies, rows, before, definition)
 
 
 def _labels_before(cycle: Cycle, window: Window, fresh: pa.Table) -> list[Any]:

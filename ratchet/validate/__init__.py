@@ -19,6 +19,7 @@ from ratchet.validate.audit import Audit, Picks, audit_span, choose, judge_audit
 from ratchet.validate.by_source import Blame, blame
 from ratchet.validate.columns import check_columns, check_unseen, risen_columns
 from ratchet.validate.control import compare, degraded
+from ratchet.validate.duplicates import check_duplicates, duplicated, stand_out
 from ratchet.validate.facts import facts_by_source
 from ratchet.validate.labels import check_labels, expected_skill, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
@@ -53,6 +54,7 @@ __all__ = [
     "blame",
     "check_account",
     "check_columns",
+    "check_duplicates",
     "check_labels",
     "check_quota",
     "check_stuck",
@@ -62,6 +64,7 @@ __all__ = [
     "compare",
     "constant_columns",
     "degraded",
+    "duplicated",
     "expected_skill",
     "facts_by_source",
     "judge_audit",
@@ -74,6 +77,7 @@ __all__ = [
     "risen_columns",
     "skill",
     "skill_from_metrics",
+    "stand_out",
     "suite_frame",
     "unreachable",
     "verdict",

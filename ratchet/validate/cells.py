@@ -25,6 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ratchet.validate.duplicates import twins
 from ratchet.validate.pooled import codes, crossed
 from ratchet.validate.tails import hypergeometric_bounds, hypergeometric_tails
 
@@ -236,15 +237,7 @@ def _copies(pool: Pool) -> Ints:
     out = np.zeros(pool.rows + len(pool.older), dtype=np.int64)
     if not pool.disjoint:
         return out
-    # Rows are told apart by one number each, a random sum of their bits: far faster than bytes.
-    columns = [*pool.values.T, pool.labels]
-    odd = np.random.default_rng(pool.rows).integers(2**63, size=len(columns), dtype=np.uint64)
-    mixed = np.zeros(pool.rows, dtype=np.uint64)
-    for column, factor in zip(columns, 2 * odd + np.uint64(1), strict=True):
-        bits = np.where(np.isnan(column), -1e300, column).view(np.uint64)
-        mixed += (bits ^ (bits >> np.uint64(29))) * factor
-    _, inverse, counts = np.unique(mixed, return_inverse=True, return_counts=True)
-    out[: pool.rows] = np.minimum(counts[inverse] - 1, 2)
+    out[: pool.rows] = np.minimum(twins([*pool.values.T, pool.labels]), 2)
     return out
 
 

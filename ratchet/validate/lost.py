@@ -130,8 +130,8 @@ def _stuck(column: pa.ChunkedArray, before: Sequence[pa.Table], name: str) -> tu
     n = len(column) - column.null_count
     windows = _codes(before, name)
     longest = _longest(windows)
-    rest = max((_odds(int(np.bincount(v).max()), len(v)) for v in windows), default=math.inf)
-    lasting, resting = (longest / n) ** 2, rest / _odds(n, n)
+    rest = max((odds(int(np.bincount(v).max()), len(v)) for v in windows), default=math.inf)
+    lasting, resting = (longest / n) ** 2, rest / odds(n, n)
     if max(lasting, resting) >= 1:
         return 1.0, ""
     chance = max(lasting, resting) / (len(windows) + 1)
@@ -167,7 +167,7 @@ def _longest(windows: Sequence[NDArray[np.int64]]) -> int:
     return int(np.diff(ends, prepend=-1).max())
 
 
-def _odds(count: int, rows: int) -> float:
+def odds(count: int, rows: int) -> float:
     """Odds of a share, half a row added to either side so that they are finite (Haldane 1956)."""
     return (count + 0.5) / (rows - count + 0.5)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Score = Callable[[pa.Table], Floats]
 
 PROBED = 16  # windows that are looked at together: a trigger may come a few rows at a time
-SCORED = 32_768  # rows whose scores say which pairs are looked at; a random draw of more than these
+SCORED = 16_384  # rows whose scores say which pairs are looked at; a random draw of more than these
 CARRIERS = 32  # clean rows that carry each of them
 CHECK = "gate.probes"
 

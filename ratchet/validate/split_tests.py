@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 FEWEST = 20  # rows on either side
 FOLDS = 4
-ROUNDS, DEPTH = 40, 4
+ROUNDS, DEPTH, RATE = 30, 4, 0.2
+COLUMNS = 0.5  # that each tree may look at: a third of the time less, and no less is found
 CLIP = 1e-7
 
 
@@ -202,7 +203,8 @@ def train_small(
     options: dict[str, Any] = {
         "objective": names.get(objective, "reg:squarederror"),
         "max_depth": DEPTH,
-        "learning_rate": 0.15,
+        "learning_rate": RATE,
+        "colsample_bytree": COLUMNS,
         "max_bin": 64,
         "seed": seed,
         "nthread": threads,

@@ -58,6 +58,20 @@ def test_a_stuck_column_is_kept_out_whole_and_never_becomes_what_is_usual(tmp_pa
     assert by_check(made[5])["columns.stuck"].verdict is Verdict.PASS
 
 
+def test_rows_sent_again_under_new_keys_are_kept_out_whole(tmp_path):
+    table = streams.window_rows(5)
+    again = table.slice(0, 100)
+    keys = pa.array([f"k5-again-{i}" for i in range(again.num_rows)])
+    again = again.set_column(table.column_names.index("id"), "id", keys)
+    space, made = run(tmp_path, {5: pa.concat_tables([table, again])})
+    assert made[5].outcome == "blocked"
+    found = by_check(made[5])["rows.duplicates"]
+    assert found.verdict is Verdict.BLOCK
+    assert "100 of 500 rows repeat the features of another under a new key" in found.arithmetic
+    accepted = space.tables.read(ACCEPTED)[KEY].to_pylist()
+    assert not any(key.startswith("k5-") for key in accepted)
+
+
 def test_a_sender_that_stays_away_sticks_no_column_of_the_other(tmp_path):
     """Each sends one value of ``c``; without the second the first is as it always was."""
     streams.project(tmp_path, 0, SOURCES)
