@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -90,7 +91,9 @@ def measure(scratch: Path, windows: int) -> tuple[int, dict[str, float]]:
     rows = 0
     for index in range(windows, windows + WARM + 1):
         window = workspace.calendar.window(_first(workspace) + index)
-        cycle = Cycle(workspace, window, champion=version, champion_bundle=champion)
+        # Opened anew: a scheduled run is a process of its own and remembers no read of others.
+        fresh = replace(workspace)
+        cycle = Cycle(fresh, window, champion=version, champion_bundle=champion)
         bill.clear()
         rows = _judge(cycle, bill)
     cycle.candidates, cycle.chosen, cycle.cut = learner.candidates, learner.chosen, learner.cut

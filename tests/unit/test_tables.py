@@ -278,6 +278,49 @@ def test_what_was_read_is_not_fetched_again(tmp_path: Path) -> None:
     assert inner.reads[-1] == "a.parquet"
 
 
+def rows_of(window: int, count: int = 100) -> pa.Table:
+    numbers = pa.array(range(count), pa.int64())
+    return pa.table({"_window": pa.array([window] * count, pa.int64()), "a": numbers, "b": numbers})
+
+
+def test_columns_that_were_read_are_not_decoded_again(tmp_path: Path) -> None:
+    inner = Counting(str(tmp_path))
+    tables = DeltaTables(str(tmp_path), files=inner, remember=2**20)
+    for window in range(3):
+        tables.append(Append("rows", rows_of(window), f"rows/{window}"))
+    plain = DeltaTables(str(tmp_path))
+
+    def read(*columns: str, windows: tuple[int, int] = (0, 3)) -> int:
+        """How many files were fetched for it."""
+        before = sum(path.endswith(".parquet") for path in inner.reads)
+        found = tables.read("rows", list(columns), windows)
+        assert found.equals(plain.read("rows", list(columns), windows))
+        return sum(path.endswith(".parquet") for path in inner.reads) - before
+
+    assert read("a", windows=(0, 2)) == 2
+    assert read("a") == 1
+    assert read("_window", "a") == 3  # a column that was not asked for yet
+    assert read("b", "a") == 3
+    assert read("a", "b", "_window") == 0
+    tables.append(Append("rows", rows_of(1, 7), "rows/1/more"))
+    assert read("a", "b") == 1
+
+
+def test_what_was_read_longest_ago_is_decoded_again(tmp_path: Path) -> None:
+    inner = Counting(str(tmp_path))
+    tables = DeltaTables(str(tmp_path), files=inner, remember=4 * 1700)
+    for window in range(6):
+        tables.append(Append("rows", rows_of(window), f"rows/{window}"))
+    tables.append(Append("large", rows_of(0, 500), "large/0"))
+    inner.reads.clear()
+    for window in (0, 1, 2, 3, 0, 4, 0, 1):  # four fit; the fifth puts out the second
+        tables.read("rows", ["a", "b"], (window, window + 1))
+    for _ in range(2):
+        tables.read("large", ["a", "b"])
+    seen = [path.split("/")[-2] for path in inner.reads if path.endswith(".parquet")]
+    assert seen == [f"_window={i}" for i in (0, 1, 2, 3, 4, 1, 0, 0)]
+
+
 def test_what_changes_or_is_large_is_not_kept(tmp_path: Path) -> None:
     inner = Counting(str(tmp_path))
     files = Remembered(inner, most=4000)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from ratchet.adapters.tables import parts as parquet
 from ratchet.adapters.tables.files import Files, LocalFiles
 from ratchet.adapters.tables.log import RESERVED, Log, Snapshot
+from ratchet.adapters.tables.memory import Columns
 from ratchet.adapters.tables.parts import Part, PartRef
 from ratchet.contracts.columns import WINDOW
 from ratchet.contracts.seams import Append
@@ -47,6 +48,7 @@ class DeltaTables:
         root: a directory, or ``s3://bucket/prefix``.
         storage_options: for Delta's object store (endpoint, keys); empty for a directory.
         files: where the bytes are; a directory's are found from ``root``.
+        remember: bytes of decoded columns that are kept for further reads; 0 reads anew each time.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class DeltaTables:
         root: str,
         storage_options: Mapping[str, str] | None = None,
         files: Files | None = None,
+        remember: int = 0,
     ) -> None:
         self._root = root.rstrip("/")
         self._options = dict(storage_options or {})
         self._files = files or LocalFiles(root)
+        self._columns = Columns(remember)
         self._newest: dict[str, Snapshot] = {}  # as last seen of each table
 
     def __repr__(self) -> str:
@@ -180,7 +184,18 @@ class DeltaTables:
                 raise log.failure("did not take a file", error) from None
 
     def _part(self, table: str, ref: PartRef, schema: pa.Schema) -> pa.Table:
+        import pyarrow as pa
+
         path = f"{table}/{ref.path}"
+        kept = self._columns.get(path)
+        lacking = [field for field in schema if field.name not in kept]
+        if lacking:
+            found = self._decoded(table, ref, path, pa.schema(lacking))
+            self._columns.put(path, found)
+            kept = {**kept, **dict(zip(found.column_names, found.columns, strict=True))}
+        return pa.Table.from_arrays([kept[field.name] for field in schema], schema=schema)
+
+    def _decoded(self, table: str, ref: PartRef, path: str, schema: pa.Schema) -> pa.Table:
         try:
             data = self._files.get(path)
         except (FileNotFoundError, IsADirectoryError):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ratchet.settings import Settings
 
+REMEMBER = 128 * 2**20  # bytes of decoded columns that a process keeps of one root's tables
 _STRANGE = re.compile(r"[\\%?#*\[\]\x00-\x1f\x7f\ud800-\udfff]")
 _proven: set[tuple[str | None, str, str]] = set()  # stores probed by this process
 
@@ -39,10 +40,10 @@ def open_tables(root: str, settings: Settings, reading: bool = False) -> DeltaTa
     """
     check_root(root)
     if not root.startswith("s3://"):
-        return DeltaTables(root)
+        return DeltaTables(root, remember=REMEMBER)
     client, bucket, prefix = open_store(root, settings, reading)
     files = Remembered(S3Files(client, bucket, prefix))
-    return DeltaTables(root, storage_options(settings), files)
+    return DeltaTables(root, storage_options(settings), files, REMEMBER)
 
 
 def open_store(root: str, settings: Settings, reading: bool = False) -> tuple[S3Client, str, str]:
