@@ -57,14 +57,22 @@ def explain(
     from rich.markdown import Markdown
 
     for decision in found:
-        Console().print(Markdown(describe(decision, waiting=_waiting(workspace, decision))))
+        text = describe(decision, waiting=_waiting(workspace, decision))
+        about, title, steps = text.partition("### What you can do\n\n")
+        Console().print(Markdown(about))
+        if title:  # as they stand: a command that is broken into lines cannot be copied
+            click.secho("What you can do", bold=True)
+            click.echo(steps)
 
 
 def _waiting(workspace: Workspace, decision: Decision) -> list[str]:
-    """The entries of the window in quarantine that a person may release, the largest first."""
+    """The entries of the window in quarantine that a person may release, the largest first.
+
+    None of a replay: nobody acts on what that held back.
+    """
     from tasks import quarantine
 
-    if not (decision.quarantined or decision.labels_quarantined):
+    if workspace.replay or not (decision.quarantined or decision.labels_quarantined):
         return []
     entries = [
         e
