@@ -4,8 +4,8 @@
 ['versions 0 to 8 hold rows of it, the newest 300 (added by 0, 3, 8)', ...]
 
 Accepted rows and labels were read for the models' sake. Each object that landed is a transaction of
-its own, so what landed is told by the ledger of objects and the log alone where whole windows are
-revoked; else the files of those objects are read, and no others.
+its own, so where all that a source ever sent is meant, the ledger of objects and the log tell what
+landed, and no file of it is read. Else files of the windows in question are, or of those objects.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def traces(
         sent: accepted rows and labels with ``_added`` and the cells that conditions name.
     """
     reaches = [reach, *(core.Reach(f"{core.MODEL}{version}") for version in models)]
-    found = [(name, landed(workspace, name, reach, sent[ACCEPTED])) for name in ARRIVED]
+    txns = landings(workspace, reach)
+    found = [(name, landed(workspace, name, reach, sent[ACCEPTED], txns)) for name in ARRIVED]
     found += [(name, _revoked(table, reaches)) for name, table in sent.items()]
     found.append((QUARANTINE, quarantined(workspace, reach, sent[ACCEPTED])))
     # The newest version is asked for last: nothing that another run adds meanwhile is called clean.
@@ -67,27 +68,44 @@ def traces(
     )
 
 
-def landed(workspace: Workspace, name: str, reach: core.Reach, rows: pa.Table) -> pa.ChunkedArray:
+def landed(
+    workspace: Workspace,
+    name: str,
+    reach: core.Reach,
+    rows: pa.Table,
+    txns: list[str] | None,
+) -> pa.ChunkedArray:
     """The version that added each revoked row of ``landed`` or ``landed_labels``, shape (rows,).
 
-    ``rows`` are the accepted ones, by which conditions hold for a label.
+    Args:
+        rows: the accepted ones, by which conditions hold for a label.
+        txns: what :func:`landings` gives.
     """
     tables, cells = workspace.landing_tables, core.where_columns([reach])
-    ledger = tables.read(OBJECTS, ["source", "sha256", "role", "status"]).to_pylist()
-    txns = [
-        ingest.transaction_of(line["role"], line["sha256"])
-        for line in ledger
-        if line["status"] == "landed" and line["source"] == reach.source
-        if reach.object in (None, line["sha256"])
-    ]
     span, whole = span_of(workspace, reach)
-    if whole and not cells:
+    if txns is not None and whole and not cells:
         return _added(tables.read(name, [WINDOW, ADDED], span, txns=txns))
     columns = [SOURCE, KNOWN, OBJECT, ADDED, KEY]
     if name == LANDED:
         return _revoked(tables.read(name, [*columns, *cells], span, txns=txns), [reach])
     table = tables.read(name, columns, span, txns=txns)
     return _revoked(core.with_cells(table, rows, cells) if table.num_rows else table, [reach])
+
+
+def landings(workspace: Workspace, reach: core.Reach) -> list[str] | None:
+    """The transactions that landed the objects concerned; None where a first window is named.
+
+    The ledger has a small file for each object there ever was: more than the windows since then.
+    """
+    if reach.known_from != core.ALWAYS:
+        return None
+    columns = ["source", "sha256", "role", "status"]
+    return [
+        ingest.transaction_of(line["role"], line["sha256"])
+        for line in workspace.landing_tables.read(OBJECTS, columns).to_pylist()
+        if line["status"] == "landed" and line["source"] == reach.source
+        if reach.object in (None, line["sha256"])
+    ]
 
 
 def quarantined(workspace: Workspace, reach: core.Reach, rows: pa.Table) -> pa.ChunkedArray:

@@ -157,7 +157,7 @@ def test_exact_versions(space):
     assert sum(cell[ACCEPTED].values()) < 492
 
 
-def test_where_whole_windows_are_meant_no_file_of_what_landed_is_read(space, monkeypatch):
+def test_only_files_in_question_are_read(space, monkeypatch):
     read: list[str] = []
     get = LocalFiles.get
 
@@ -166,11 +166,16 @@ def test_where_whole_windows_are_meant_no_file_of_what_landed_is_read(space, mon
         return get(files, path)
 
     monkeypatch.setattr(LocalFiles, "get", counted)
-    blast_radius(space, Reach("bad", 3000))
+    blast_radius(space, Reach("bad"))
     assert not [path for path in read if path.startswith("landed")]
     assert not [path for path in read if "_delta_log" in path]
     blast_radius(space, A)
     assert len([path for path in read if path.startswith("landed/")]) == WINDOWS - 2  # its own
+    batch = reaches(space)["one window"]
+    read.clear()
+    blast_radius(space, batch)
+    assert {path.split("/")[1] for path in read if path.startswith("landed")} == {"_window=5"}
+    assert not [path for path in read if path.startswith("objects")]
 
 
 def test_a_revocation_says_them_too_and_what_models_read(space):
