@@ -27,6 +27,7 @@ from ratchet.gate import Answer
 from ratchet.register import ending
 from tasks import decisions, observe, show, windows
 from tasks.approve import answered_cycle, ask, have_the_last_word, open_question
+from tasks.blast import Blast
 from tasks.cycle import Cycle, run_stage
 from tasks.drift import drift
 from tasks.gate import gate
@@ -34,7 +35,7 @@ from tasks.ingest import ingest
 from tasks.progress import announce, listening
 from tasks.recover import already_decided, begin, recover
 from tasks.register import register
-from tasks.revoke import Blast, answer_alarms, note_revocation, revocation_key, revoke
+from tasks.revoke import answer_alarms, note_revocation, revocation_key, revoke
 from tasks.self_train import self_train, stood_in
 from tasks.validate import validate
 from tasks.workspace import PATIENCE, Workspace, open_workspace, run_patience, when_free

@@ -137,7 +137,7 @@ class Intake:
     def _land(self, parsed: core.Parsed, role: str, sha256: str) -> int:
         import pyarrow as pa
 
-        tables, txn = self.workspace.landing_tables, f"object/{role}/{sha256}"
+        tables, txn = self.workspace.landing_tables, core.transaction_of(role, sha256)
         rows = 0
         home = TRUSTED if role == "trusted" else LANDED
         labels = TRUE_OBJECTIVE if role == "true_objective" else LANDED_LABELS

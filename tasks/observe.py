@@ -98,6 +98,7 @@ def revoked(pipeline: str, blast: Mapping[str, Any], by: str) -> None:
     """What was revoked, and who serves now."""
     facts = {k: blast[k] for k in ("source", "object", "rows", "labels", "champion", "restored")}
     facts |= {"where": blast["where"]} if blast["where"] else {}
+    facts["tables"] = "; ".join(f"{name}: {one['said']}" for name, one in blast["tables"].items())
     what = blast["object"] or blast["source"]
     what = f"rows of {what} with {blast['where']}" if blast["where"] else what
     said = (

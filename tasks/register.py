@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 
 from ratchet import register as core
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, INCIDENTS, LABELS
-from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.evidence import Evidence, Verdict, telling
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.seams import Append, ModelVersion, Tables
 from ratchet.errors import ModelError
@@ -230,7 +230,7 @@ def _show(cycle: Cycle, decision: Decision) -> None:
     show.markdown(cycle, "decision", core.describe(decision) + where)
     checks = [
         {"check": e.check, "verdict": e.verdict.value, "arithmetic": e.arithmetic}
-        for e in sorted(decision.evidence, key=lambda e: -e.verdict.severity)
+        for e in sorted(decision.evidence, key=telling)
     ]
     show.table(cycle, "checks", checks, f"Every check of {cycle.label}: {decision.outcome}")
     if run.startswith("http"):

@@ -7,158 +7,28 @@ twice it is done once, so a crash is mended by the same command, or by the next 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import ratchet.contracts.revocation as core
 from ratchet.contracts.columns import (
-    ACCEPTED,
     ACCOUNTS,
-    EVENT,
-    KEY,
-    KNOWN,
-    LABELS,
-    OBJECT,
     REVOCATIONS,
-    SOURCE,
     WINDOW,
     revocations_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.lineage import Lineage
 from ratchet.contracts.seams import Append
-from ratchet.errors import ModelError, NotFound, Refused
+from ratchet.errors import NotFound, Refused
 from ratchet.validate import Account
 from tasks import decisions, observe
+from tasks.blast import Blast, blast_radius
 from tasks.cycle import Cycle
-from tasks.reach import check_reached
-from tasks.rollback import prove, put_back
+from tasks.rollback import put_back
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tasks.workspace import Workspace
-
-CHAMPION = "champion"
-
-
-@dataclass(frozen=True)
-class Blast:
-    """What hangs on a source, or on a part of what it sent.
-
-    Attributes:
-        source: its name.
-        object: digest of the one object that is meant; None for whatever it sent.
-        known_from, known_until: ticks between which it is revoked; None for the open end.
-        since: the first of them, for a person.
-        rows, labels: accepted ones that are revoked.
-        windows: the first and the last window they became known in; empty without any.
-        versions: model versions that learned from them.
-        champion: the champion before.
-        restored: the version that serves afterwards: the champion if it is clean.
-        note: what a person has to know.
-        where: conditions that confine it to some rows, in words; empty for all.
-        until: ``known_until``, for a person; empty for the open end.
-    """
-
-    source: str
-    object: str | None
-    known_from: int
-    known_until: int | None
-    since: str
-    rows: int
-    labels: int
-    windows: tuple[str, ...]
-    versions: tuple[int, ...]
-    champion: int | None
-    restored: int | None
-    note: str = ""
-    where: str = ""
-    until: str = ""
-
-    @property
-    def span(self) -> str:
-        """Between which times it is revoked, in words."""
-        return f"from {self.since} until {self.until}" if self.until else f"since {self.since}"
-
-    @property
-    def reached(self) -> str:
-        """The source or the object, and what confines it, in words."""
-        found = self.object or self.source
-        return f"rows of {found} with {self.where}" if self.where else found
-
-    def as_json(self) -> dict[str, Any]:
-        """A JSON-serialisable dict."""
-        return {**asdict(self), "span": self.span}
-
-
-def blast_radius(workspace: Workspace, reach: core.Reach) -> Blast:
-    """What a revocation would change; nothing is written.
-
-    Raises:
-        NotFound: nothing was accepted from such a source or object, or no row that it is confined
-            to.
-    """
-    lineages = _lineages(workspace)
-    excluded = {
-        version: core.revoked_now(workspace.tables.read(REVOCATIONS, version=version))
-        for version in {line.revocations_version for line in lineages.values()}
-    }
-    cells = core.where_columns([reach, *(r for kept in excluded.values() for r in kept)])
-    tables = _sent(workspace, cells)
-    masks = [core.revoked_mask(t, [reach]) for t in tables]
-    check_reached(tables, masks, reach)
-    indices = {
-        index
-        for table, mask in zip(tables, masks, strict=True)
-        for index in table[WINDOW].filter(mask).unique().to_pylist()
-    }
-    calendar = workspace.calendar
-    ends = sorted({min(indices), max(indices)}) if indices else []
-    parts = [core.Sent.of(table, cells) for table in tables]
-    tainted = core.tainted_versions(lineages, parts, [reach], excluded)
-    champion = workspace.registry.alias(workspace.name, CHAMPION)
-    before = champion.version if champion else None
-    restored, note = _clean(workspace, lineages, tainted, before)
-    since = calendar.origin if reach.known_from == core.ALWAYS else reach.known_from
-    counts = [int(mask.sum()) for mask in masks] + [0]
-    return Blast(
-        source=reach.source,
-        object=reach.object,
-        known_from=reach.known_from,
-        known_until=reach.known_until,
-        since=calendar.clock.show(since),
-        rows=counts[0],
-        labels=counts[1],
-        windows=tuple(calendar.label(calendar.window(i)) for i in ends),
-        versions=tuple(sorted(tainted)),
-        champion=before,
-        restored=restored,
-        note=note,
-        where=core.show_where(reach.where),
-        until="" if reach.known_until is None else calendar.clock.show(reach.known_until),
-    )
-
-
-def _sent(workspace: Workspace, cells: list[str]) -> list[pa.Table]:
-    """Accepted rows and labels, as far as there are any, with the cells of the rows."""
-    columns = [SOURCE, EVENT, KNOWN, OBJECT, WINDOW, *([KEY] if cells else [])]
-    rows = workspace.tables.read(ACCEPTED, [*columns, *cells])
-    labels = workspace.tables.read(LABELS, columns)
-    if labels.num_rows:
-        labels = core.with_cells(labels, rows, cells)
-    return [table for table in (rows, labels) if table.num_rows]
-
-
-def _lineages(workspace: Workspace) -> dict[int, Lineage]:
-    """Every version that ever became champion, and what it was made of."""
-    found: dict[int, Lineage] = {}
-    for decision in decisions.done(workspace):
-        version = decision.champion_after
-        if version is not None and version != decision.champion_before and decision.lineage:
-            found.setdefault(version, decision.lineage)
-    return found
 
 
 def revoke(workspace: Workspace, reach: core.Reach, *, by: str, reason: str) -> Blast:
@@ -177,6 +47,7 @@ def revoke(workspace: Workspace, reach: core.Reach, *, by: str, reason: str) -> 
     if blast.restored is not None and blast.restored != blast.champion:
         put_back(workspace, blast.restored, by=by, reason=f"{reach.show()} revoked: {reason}")
     _write(workspace, reach, core.REVOKED, by, reason)
+    blast = replace(blast, left_out_by=workspace.tables.version(REVOCATIONS))
     observe.revoked(workspace.name, blast.as_json(), by)
     return blast
 
@@ -246,7 +117,7 @@ def note_revocation(cycle: Cycle, blast: Blast) -> None:
             "source.revoked",
             Verdict.WARN,
             f"trained again without {blast.reached} {blast.span}: "
-            f"{blast.rows:,} rows and {blast.labels:,} labels revoked",
+            f"{blast.rows:,} rows and {blast.labels:,} labels revoked{blast.since_versions}",
         )
     ]
 
@@ -274,22 +145,3 @@ def _write(workspace: Workspace, reach: core.Reach, status: str, by: str, reason
     count = workspace.tables.read(REVOCATIONS, columns=["source"]).num_rows
     txn = f"revocations/{count}/{reach.source}/{status}"
     workspace.tables.append(Append(REVOCATIONS, rows, txn))
-
-
-def _clean(
-    workspace: Workspace, lineages: dict[int, Lineage], tainted: set[int], champion: int | None
-) -> tuple[int | None, str]:
-    """The newest version that served, learned nothing revoked, and loads."""
-    if champion is None or champion not in tainted:
-        return champion, ""
-    for version in sorted(set(lineages) - tainted, reverse=True):
-        try:
-            prove(workspace, version)
-        except (ModelError, NotFound):
-            continue
-        return version, ""
-    note = (
-        f"every champion so far learned from it, so version {champion} still serves; the next "
-        "cycles train without it, and a person should look now"
-    )
-    return champion, note

@@ -24,7 +24,7 @@ from ratchet.contracts.columns import (
     SOURCE,
     rows_schema,
 )
-from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.evidence import Evidence, Verdict, telling
 from ratchet.contracts.lineage import held_back
 from ratchet.contracts.score import predict, unseen
 from ratchet.contracts.seams import Append
@@ -131,7 +131,7 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
         if late.cause is not None:
             rejects += core.reject_rows(unproven, "row", late.cause.check, late.cause.arithmetic)
     elif batch.num_rows:
-        worst = max(evidence, key=lambda e: e.verdict.severity)
+        worst = min(evidence, key=telling)
         rejects += core.reject_rows(batch, "batch", worst.check, worst.arithmetic)
     put_away(cycle, window, rejects, by_check, "rows")
     if window == cycle.window:
@@ -178,7 +178,7 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
     verdict = rules.verdict(evidence)
     good = fresh
     if not verdict.lets_through:
-        worst = shielded.cause or max(evidence, key=lambda e: e.verdict.severity)
+        worst = shielded.cause or min(evidence, key=telling)
         rejects += core.reject_rows(fresh, "label", worst.check, worst.arithmetic)
         good = fresh.slice(0, 0)
     elif shielded.rejected is not None and shielded.cause is not None:

@@ -16,13 +16,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ratchet.adapters.built_once import built_once
-from ratchet.adapters.suite_rules import NAME, Rule, clip, read_rules
+from ratchet.adapters.suite_rules import NAME, Rule, read_rules
+from ratchet.adapters.suite_words import clip, failing, measured
 from ratchet.contracts.seams import ExpectationResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXAMPLES, CELL = 3, 40  # values shown of those that fail, and characters of each
 _ONE_AT_A_TIME = threading.Lock()  # the engine of a data source has one active batch
 
 
@@ -173,27 +173,8 @@ def _observed(
     rule: Rule, found: Mapping[str, Any], failed: Sequence[int], frame: pd.DataFrame
 ) -> str:
     if "observed_value" in found:
-        return clip(_plain(found["observed_value"]), 200)
+        value = found["observed_value"]
+        return clip(measured(rule.kind, rule.kwargs, value, frame), 300)
     if not found:
-        return f"none of {len(frame)} rows fails"
-    count, rows = int(found.get("unexpected_count") or 0), int(found.get("element_count") or 0)
-    text = f"{count} of {rows} rows fail"
-    if not count:
-        return text
-    columns = [c for c in rule.columns if c in frame.columns]
-    sample = frame.loc[list(failed[:EXAMPLES]), columns].itertuples(index=False, name=None)
-    shown = "; ".join(", ".join(clip(_plain(v), CELL) for v in row) for row in sample)
-    return f"{text}, such as {shown}"
-
-
-def _plain(value: Any) -> Any:
-    """Numpy scalars, arrays and containers as plain Python values; floats to six digits."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(v) for v in value]
-    return value
+        return f"none of {len(frame):,} rows fails"
+    return failing(rule.kind, rule.kwargs, rule.columns, found, frame.loc[list(failed)])

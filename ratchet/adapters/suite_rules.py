@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ratchet.adapters.suite_words import expected
 from ratchet.errors import DefinitionError
 
 LEVELS = ("row", "batch")
-# Whatever `mostly` says, these results belong to the arguments and not to what is expected.
-NOT_EXPECTED = {"column", "column_A", "column_B", "column_list", "ignore_row_if", "batch_id"}
 NAME = "ratchet"  # the key of an expectation's meta under which its name travels
 
 
@@ -31,6 +30,8 @@ class Rule:
     columns: tuple[str, ...]
     expected: str
     expectation: Any
+    kind: str  # the expectation's type, without expect_
+    kwargs: Mapping[str, Any]
 
 
 def read_rules(suite: Mapping[str, Any]) -> list[Rule]:
@@ -76,7 +77,9 @@ def _rule(entry: Any, position: int, names: dict[str, int]) -> Rule:
     expectation = _build(entry["type"], kwargs, {**meta, NAME: name}, where)
     if level == "row":
         _check_row_level(expectation, kwargs, where)
-    return Rule(name, level, str(meta.get("reason", "")), columns, _expected(kwargs), expectation)
+    kind = entry["type"].removeprefix("expect_")
+    said = expected(kind, kwargs)
+    return Rule(name, level, str(meta.get("reason", "")), columns, said, expectation, kind, kwargs)
 
 
 def _runs_code(kwargs: Mapping[str, Any]) -> bool:
@@ -117,26 +120,3 @@ def _check_row_level(expectation: Any, kwargs: Mapping[str, Any], where: str) ->
             f"{where}: a row-level rule rejects each row that fails it; 'mostly' tolerates some, "
             "so drop it, or set meta.level to 'batch'"
         )
-
-
-def _expected(kwargs: Mapping[str, Any]) -> str:
-    shown = {k: v for k, v in kwargs.items() if k not in NOT_EXPECTED and v is not None}
-    condition = shown.pop("row_condition", None)
-    text = ", ".join(f"{k} {clip(v, 200)}" for k, v in shown.items()) or "holds"
-    return f"{text}, {_condition(condition)}" if condition else text
-
-
-def _condition(condition: Any) -> str:
-    """A row condition as words; the JSON itself where it is more than one comparison."""
-    try:
-        column, value = condition["column"]["name"], condition["parameter"]
-        return f"where {column} {str(condition['operator']).lower()} {clip(value, 80)}"
-    except (KeyError, TypeError):
-        return f"where {clip(condition, 120)}"
-
-
-def clip(value: Any, limit: int) -> str:
-    """One line of printable text: control and bidi characters escaped, length bounded."""
-    raw = value[: limit + 1] if isinstance(value, str) else str(value)[: limit * 4]
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in raw)
-    return text if len(text) <= limit else text[: limit - 3] + "..."

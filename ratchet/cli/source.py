@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ratchet.contracts.revocation import Reach
     from tasks.workspace import Workspace
 
+SHOWN = 6  # models whose table versions the text names
+
 
 @click.group()
 def source() -> None:
@@ -86,7 +88,7 @@ def revoke(
     on at once, and the new model passes the same gates as any other.
     """
     quiet_logs()
-    from tasks.revoke import blast_radius
+    from tasks.blast import blast_radius
     from tasks.workspace import open_workspace
 
     if bool(name) == bool(key):
@@ -166,7 +168,15 @@ def _say(blast: dict[str, Any]) -> None:
     click.echo(
         f"  rows      {blast['rows']:,} accepted, labels {blast['labels']:,}; windows {span}"
     )
+    _say_versions(blast)
     click.echo(f"  models    versions that learned from it: {versions}")
+    named = [
+        f"version {version} read {', '.join(f'{table} {v}' for table, v in tables.items())}"
+        for version, tables in blast["learned"].items()
+    ]
+    if named:
+        more = f"; {len(named) - SHOWN} earlier ones in --json" if named[SHOWN:] else ""
+        click.echo(f"            {'; '.join(named[-SHOWN:])}{more}")
     moved = blast["restored"] != blast["champion"]
     then = f"version {blast['champion']} -> {blast['restored']}" if moved else "stays"
     click.echo(f"  champion  {then}")
@@ -175,6 +185,17 @@ def _say(blast: dict[str, Any]) -> None:
         click.echo(f"  retrained without it: {made['outcome']}: {made['reasons'][0]}")
     if blast["note"]:
         click.secho(f"  {blast['note']}", fg="red")
+
+
+def _say_versions(blast: dict[str, Any]) -> None:
+    """Which versions of each table hold any of it."""
+    for i, (name, one) in enumerate(blast["tables"].items()):
+        click.echo(f"  {'' if i else 'versions':<8}  {name}: {one['said']}")
+    by = blast["left_out_by"]
+    then = "once revoked, training leaves it out"
+    if by is not None:
+        then = f"training leaves it out, by version {by} of revocations"
+    click.echo(f"{'':12}nothing is removed, so later versions hold it too; {then}")
 
 
 def _span(space: Workspace, reach: Reach) -> str:

@@ -20,6 +20,7 @@ WINDOW = "_window"  # int32: index of the window in which it became known; the p
 SOURCE = "_source"  # string: the landing zone it came from
 OBJECT = "_object"  # string: SHA-256 of the object's bytes
 ROW = "_row"  # int64: row number inside the object, from 0
+ADDED = "_added"  # int64: the version of the table that added the row; told by the log, not stored
 LABEL = "_label"  # float64: class index or regression target
 PROVENANCE = (KEY, EVENT, KNOWN, WINDOW, SOURCE, OBJECT, ROW)
 

@@ -73,6 +73,23 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=lambda v: v.severity, default=Verdict.INCONCLUSIVE)
 
 
+_BY_TRUTH = ("control.", "audit.", "source.")  # compared with rows or records of another path
+_TOTALS = ("rows.",)  # follow from what others found
+
+
+def telling(evidence: Evidence) -> tuple[int, int]:
+    """Sort key, the most telling first: by severity; of one verdict what was compared with the
+    truth, then what names a fault, then totals that only follow from these.
+
+    >>> found = [Evidence(c, Verdict.BLOCK, "") for c in ("rows.count", "suite.x", "control.match")]
+    >>> [e.check for e in sorted(found, key=telling)]
+    ['control.match', 'suite.x', 'rows.count']
+    """
+    check = evidence.check
+    kind = 0 if check.startswith(_BY_TRUTH) else 2 if check.startswith(_TOTALS) else 1
+    return -evidence.verdict.severity, kind
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None

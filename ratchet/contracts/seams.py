@@ -5,7 +5,7 @@ Adapters implement them (``ratchet/adapters``); tasks pass them around; stages n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -97,11 +97,17 @@ class Tables(Protocol):
         windows: tuple[int | None, int | None] = (None, None),
         version: int | None = None,
         keys: pa.ChunkedArray | None = None,
+        txns: Collection[str] | None = None,
     ) -> pa.Table:
         """Rows of the windows ``[first, end)`` (None: open), ordered by window, then by commit.
 
         With ``keys`` (strings of ``_key``) every row that holds one of them is among those given;
-        others may be left out, so that history is not read again for each batch.
+        others may be left out, so that history is not read again for each batch. With ``txns`` the
+        rows are those that these application transactions appended.
+
+        The column ``_added``, if asked for, is the version that added the row: rows are never
+        removed, so each later version holds it too. Asked for ``_added`` and ``_window`` alone, no
+        file is read.
 
         The order of rows is deterministic for a version: the same version always gives the same
         table, row by row. ``version`` None means the newest; -1 gives no rows (an empty table with

@@ -13,6 +13,7 @@ damaged, oversized or ambiguous gets as far as training.
 
 from ratchet.ingest.dedupe import dedupe, find_keys
 from ratchet.ingest.entries import (
+    cell,
     escape_cell,
     object_line,
     payload_json,
@@ -24,7 +25,13 @@ from ratchet.ingest.entries import (
 )
 from ratchet.ingest.followed import complete, followed
 from ratchet.ingest.landed import NEVER
-from ratchet.ingest.objects import new_objects, role_of, seen_content, source_of
+from ratchet.ingest.objects import (
+    new_objects,
+    role_of,
+    seen_content,
+    source_of,
+    transaction_of,
+)
 from ratchet.ingest.parse import parse_object, parse_record
 from ratchet.ingest.values import Kind, Limits, Parsed, Role, RowReject
 
@@ -35,6 +42,7 @@ __all__ = [
     "Parsed",
     "Role",
     "RowReject",
+    "cell",
     "complete",
     "dedupe",
     "escape_cell",
@@ -53,4 +61,5 @@ __all__ = [
     "rows_from_payload",
     "seen_content",
     "source_of",
+    "transaction_of",
 ]

@@ -113,6 +113,17 @@ def _restored(line: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
     return row
 
 
+def cell(value: Any, kind: str) -> str | float | None:
+    """A quarantined value as a row of the tables would hold it; None where it could not.
+
+    ``kind`` is ``number`` or ``category``.
+    """
+    try:
+        return _category(value) if kind == "category" else _number(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _number(value: Any) -> float | None:
     if value is None or value == "":
         return None

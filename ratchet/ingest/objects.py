@@ -86,6 +86,11 @@ def _pattern(glob: str) -> re.Pattern[str]:
     return re.compile("".join(parts.get(t, re.escape(t)) for t in tokens), re.DOTALL)
 
 
+def transaction_of(role: str, sha256: str) -> str:
+    """The application transaction that lands an object: its rows and labels come by this alone."""
+    return f"object/{role}/{sha256}"
+
+
 def new_objects(listed: list[ObjectRef], ledger: pa.Table) -> list[ObjectRef]:
     """The listed objects that were not yet dealt with, in listed order.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ratchet.contracts.evidence import Evidence, Verdict, worst
+from ratchet.contracts.evidence import Evidence, Verdict, telling, worst
 from ratchet.contracts.lineage import Outcome
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def decide(
     Returns:
         The first that applies: ``blocked`` (by the data), ``no_data``, ``held`` (data or gate
         without enough evidence, or no candidate), ``blocked`` or ``error`` (by the gate),
-        ``promoted``. Reasons are never empty, most severe checks first.
+        ``promoted``. Reasons are never empty, the most
+        telling checks first (:func:`~ratchet.contracts.evidence.telling`).
     """
     verdict = worst(e.verdict for e in data)
     if verdict.severity >= Verdict.BLOCK.severity:
@@ -69,9 +70,9 @@ def _gate_reasons(gate: Sequence[Evidence], verdict: Verdict) -> tuple[str, ...]
 
 
 def _because(evidence: Sequence[Evidence], verdict: Verdict) -> tuple[str, ...]:
-    """What decided first, then every other check that did not let through."""
+    """Every check that did not let through, the most telling first."""
     stopped = [e for e in evidence if not e.verdict.lets_through]
-    stopped.sort(key=lambda e: -e.verdict.severity)
+    stopped.sort(key=telling)  # stable: equally telling ones stand as they were checked
     return tuple(e.arithmetic for e in stopped) if not verdict.lets_through else ()
 
 

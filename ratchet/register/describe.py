@@ -13,10 +13,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ratchet.contracts.clock import Clock
-from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.evidence import Evidence, Verdict, telling
 from ratchet.contracts.lineage import Decision, Lineage, MemberLineage
 from ratchet.contracts.metrics import figure
 from ratchet.contracts.search import CHECK as SEARCH
+from ratchet.register.steps import next_steps
 
 PAGE_LIMIT = 5000  # characters: the width of the description in MLflow's database
 GAP = "\u00a0\u00a0"
@@ -44,23 +45,28 @@ def plain(value: object, limit: int = 300) -> str:
     return "".join(_ENTITIES.get(c, c) for c in text)
 
 
-def describe(decision: Decision, limit: int | None = PAGE_LIMIT) -> str:
+def describe(
+    decision: Decision, limit: int | None = PAGE_LIMIT, waiting: Sequence[str] = ()
+) -> str:
     """The decision in Markdown: outcome, why, evidence, what it was trained on, what to do next.
 
     Args:
         decision: of a cycle or of a rollback.
         limit: the most characters; passed checks are summed up, then the longest cells cut, until
             the page fits. None shows all.
+        waiting: as in :func:`~ratchet.register.steps.next_steps`.
     """
     page = ""
     for checks, cell in ((None, 300), (12, 200), (0, 160), (0, 80), (0, 40)):
-        page = "\n\n".join(s for s in _sections(decision, checks, cell) if s) + "\n"
+        page = "\n\n".join(s for s in _sections(decision, checks, cell, waiting) if s) + "\n"
         if limit is None or len(page) <= limit:
             return page
     return page[: (limit or len(page)) - 4].rpartition("\n")[0] + "\n\n…"
 
 
-def _sections(decision: Decision, checks: int | None, cell: int) -> list[str]:
+def _sections(
+    decision: Decision, checks: int | None, cell: int, waiting: Sequence[str]
+) -> list[str]:
     window, name = plain(decision.window, 60), plain(decision.pipeline, 60)
     headline = HEADLINES.get(decision.outcome, plain(decision.outcome))
     reasons = decision.reasons[:3] if decision.outcome == "promoted" else decision.reasons[:6]
@@ -73,7 +79,7 @@ def _sections(decision: Decision, checks: int | None, cell: int) -> list[str]:
         _evidence(decision, checks, cell),
         _trained_on(decision),
         _window(decision),
-        _next_steps(decision),
+        _what_you_can_do(decision, waiting),
     ]
 
 
@@ -135,8 +141,10 @@ def _of_the_gate(evidence: Evidence) -> bool:
     return evidence.check.startswith(("gate.", "register."))
 
 
-def _rank(evidence: Evidence) -> tuple[bool, bool]:
-    return evidence.verdict.lets_through, not _of_the_gate(evidence)
+def _rank(evidence: Evidence) -> tuple[bool, int, int]:
+    if evidence.verdict.lets_through:
+        return True, int(not _of_the_gate(evidence)), 0
+    return False, *telling(evidence)
 
 
 def _mark(verdict: Verdict) -> str:
@@ -215,22 +223,11 @@ def _window(decision: Decision) -> str:
     )
 
 
-def _next_steps(decision: Decision) -> str:
-    """Commands stand in code blocks: their text is ours, and names follow a strict pattern."""
-    name, window = _safe(decision.pipeline), _safe(decision.window)
-    steps = [f"ratchet explain {window} -p {name}"]
-    if decision.champion_after is not None and decision.champion_after != decision.champion_before:
-        steps.append(f"ratchet verify {decision.champion_after} -p {name}")
-        if decision.champion_before is not None:
-            back = decision.champion_before
-            steps.append(f"ratchet rollback -p {name} --to {back} --by YOU --reason WHY")
-    if decision.quarantined or decision.labels_quarantined:
-        steps.append(f"ratchet quarantine list -p {name}")
-    return "### What you can do\n\n" + "\n".join(f"    {step}" for step in steps)
-
-
-def _safe(text: str) -> str:
-    return re.sub(r"[^\w.:+-]", "", text)[:60]
+def _what_you_can_do(decision: Decision, waiting: Sequence[str]) -> str:
+    """Commands stand in a code block: their text is ours, and names follow a strict pattern."""
+    steps = next_steps(decision, waiting)
+    lines = [f"    # {why}\n    {command}" for why, command in steps]
+    return "### What you can do\n\n" + "\n".join(lines)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.evidence import Evidence, Verdict, telling
 from ratchet.contracts.lineage import Decision
 from ratchet.register.markup import cell, code, folded, number, page_link, shown, table
 
@@ -58,7 +58,7 @@ def _sources(sources: Mapping[str, Mapping[str, int]], rows: int) -> str:
 
 def checked(decision: Decision, links: Mapping[str, str], rows: int, limit: int) -> str:
     """Every check with what it found, its threshold and its arithmetic, the worst first."""
-    evidence = sorted(decision.evidence, key=lambda e: -e.verdict.severity)  # stable
+    evidence = sorted(decision.evidence, key=telling)  # stable
     if not evidence:
         return "" if decision.is_rollback else "<p>No check ran.</p>"
     counts = Counter(e.verdict for e in evidence)

@@ -13,7 +13,7 @@ later; whatever a value holds, it is shown and never obeyed; the page stays belo
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ratchet.contracts.lineage import Decision, canonical_json
@@ -39,7 +39,11 @@ ROOMS = (Room(400, 600), Room(120, 400), Room(40, 300), Room(20, 160), Room(10, 
 
 
 def decision_page(
-    decision: Decision, history: Sequence[Decision] = (), *, beside: bool = True
+    decision: Decision,
+    history: Sequence[Decision] = (),
+    *,
+    beside: bool = True,
+    pages: Mapping[str, str] | None = None,
 ) -> str:
     """The page of one decision.
 
@@ -47,6 +51,8 @@ def decision_page(
         decision: of a cycle or of a rollback.
         history: earlier decisions, oldest first, for the losses over the past windows.
         beside: whether the page lies in its run, so that the pages beside it can be linked.
+        pages: name among :data:`~ratchet.register.evidence_tables.PAGES` to the relative address of
+            a copy, for a page that lies elsewhere.
 
     Returns:
         HTML of at most :data:`BYTES_LIMIT` bytes: long tables and values are cut until it fits.
@@ -55,14 +61,15 @@ def decision_page(
     stored = Decision.from_json(json.loads(canonical_json(decision.as_json())))
     page = ""
     for room in ROOMS:
-        page = _render(stored, history, room, beside)
+        page = _render(stored, history, room, _links(stored, beside, pages or {}))
         if len(page.encode()) <= BYTES_LIMIT:
             break
     return page
 
 
-def _render(decision: Decision, history: Sequence[Decision], room: Room, beside: bool) -> str:
-    links = _links(decision, beside)
+def _render(
+    decision: Decision, history: Sequence[Decision], room: Room, links: dict[str, str]
+) -> str:
     return document(
         f"{decision.pipeline} {decision.window}: {headline(decision)}",
         _head(decision, room)
@@ -137,7 +144,7 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
     ]
 
 
-def _links(decision: Decision, beside: bool) -> dict[str, str]:
+def _links(decision: Decision, beside: bool, pages: Mapping[str, str]) -> dict[str, str]:
     """Addresses (escaped) of the run and of the pages beside this one, those that would open."""
     found = {}
     for name, address in decision.links.items():
@@ -145,7 +152,7 @@ def _links(decision: Decision, beside: bool) -> dict[str, str]:
             found[name] = shown(address, 500)
         elif beside and name in PAGES:
             found[name] = PAGES[name]
-    return found
+    return {**{name: shown(address, 500) for name, address in pages.items()}, **found}
 
 
 def _lineage(decision: Decision, links: dict[str, str]) -> str:

@@ -94,9 +94,9 @@ def by_key(
     n, k = paired.matched, paired.mismatched
     share = k / n if n else 0.0
     p = float(binomial_sf(k, n, allowed)) if k >= FEWEST_MISMATCHES else 1.0
-    where = ", ".join(f"{name} {count}" for name, count in list(paired.columns.items())[:4])
+    where = paired.where()
     says = f"{k:,} of {n:,} rows differ from the trusted row of the same key, share {share:.4g}"
-    says += f", {allowed:g} allowed" + (f" (in {where})" if where else "")
+    says += f", {allowed:g} allowed" + (f" ({where})" if where else "")
     yield Result("match", p, says, share)
     total = control.rows.num_rows
     lost = definition.validate_.max_quarantined_share

@@ -50,6 +50,13 @@ class Match:
         """How many of them differ."""
         return int(self.differs.sum())
 
+    def where(self, most: int = 4) -> str:
+        """In which columns rows differ, in words; empty where none does."""
+        named = {name: "the label" if name == LABEL else name for name in self.columns}
+        shown = [f"{self.columns[name]:,} in {named[name]}" for name in list(named)[:most]]
+        rest = len(named) - len(shown)
+        return ", ".join([*shown, f"some in {rest:,} more"] if rest else shown)
+
 
 def match(batch: pa.Table, truth: pa.Table, features: Mapping[str, str]) -> Match:
     """Pair rows by ``_key`` and compare features and, where both hold it, ``_label``.

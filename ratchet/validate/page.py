@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from ratchet.contracts.evidence import Evidence, Verdict, worst
+from ratchet.contracts.evidence import Evidence, Verdict, telling, worst
 
 SHORT = 160  # characters of a cell that are shown before it has to be opened
 SUITE = "suite."
@@ -50,7 +50,7 @@ def checks_page(title: str, evidence: Sequence[Evidence]) -> str:
         title: pipeline and window.
         evidence: every check on the window's data.
     """
-    ordered = sorted(evidence, key=lambda e: -e.verdict.severity)
+    ordered = sorted(evidence, key=telling)
     suite = [e for e in ordered if e.check.startswith(SUITE)]
     others = [e for e in ordered if not e.check.startswith(SUITE)]
     rules = [_rule_cells(e) for e in suite]

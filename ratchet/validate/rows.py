@@ -133,7 +133,11 @@ def _judge(result: ExpectationResult, n_rows: int) -> Evidence:
         sentence = ": ".join(filter(None, (result.reason, result.name, sentence)))
     share: float | None = None
     if result.exception is not None:
-        found, sentence = Verdict.ERROR, f"the check broke: {result.exception}"
+        broke = f"the check broke: {result.exception}"
+        found, sentence = (
+            Verdict.ERROR,
+            ": ".join(filter(None, (result.reason, result.name, broke))),
+        )
     elif result.success:
         found, share = Verdict.PASS, 0.0 if result.level == "row" else None
     elif result.level != "row" or not failed:  # no row named: the whole batch is in doubt

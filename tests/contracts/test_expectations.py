@@ -61,8 +61,8 @@ def test_rows_are_named_by_position_whatever_the_index(runner, frame):
     found = runner.run(rules, frame)
     assert [r.failed_rows for r in found] == [(3,), (1, 2), (2,)]
     assert not any(r.success for r in found)
-    assert "1 of 4 rows fail, such as 500.0" in found[0].observed
-    assert found[0].expected == "max_value 100"
+    assert "1 of 4 rows fail, such as 500" in found[0].observed
+    assert found[0].expected == "at most 100"
 
 
 def test_every_failing_row_is_named_however_many(runner):
@@ -103,7 +103,7 @@ def test_success_is_a_plain_bool_and_text_is_plain(runner, frame):
     )
     found = runner.run(rules, frame)
     assert [type(r.success) for r in found] == [bool] * 3
-    assert found[1].observed == "167.667"
+    assert found[1].observed == "mean 167.667"
     assert "np." not in "".join(r.observed + r.expected for r in found)
 
 

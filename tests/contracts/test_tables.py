@@ -143,6 +143,38 @@ def test_windows_prune(tables: Tables) -> None:
     assert tables.read("landed", ["x"], windows=(9, 10)).schema == pa.schema([SCHEMA.field("x")])
 
 
+def test_the_version_that_added_a_row_is_told_by_the_log(
+    new_tables: Callable[[], Tables],
+) -> None:
+    """Also around commits without rows and those that add a column, in any version."""
+    tables, none = new_tables(), SCHEMA.empty_table()
+    wide = rows(2, ["f"]).append_column("y", pa.array([1.0]))
+    both = pa.concat_tables([rows(5, ["c"]), rows(1, ["d"])])
+    parts = [none, rows(4, ["a", "b"]), both, none, none, wide, rows(0, ["g"])]
+    for i, part in enumerate(parts):
+        tables.append(Append("landed", part, str(i)))
+    expected = {"a": 1, "b": 1, "c": 2, "d": 2, "f": 6, "g": 7}  # the column took version 5
+    assert tables.version("landed") == 7
+    for version in [None, *range(8)]:
+        found = new_tables().read("landed", ["_added", "_key"], version=version)
+        assert found.column_names == ["_added", "_key"]
+        told = dict(zip(found["_key"].to_pylist(), found["_added"].to_pylist(), strict=True))
+        newest = 7 if version is None else version
+        assert told == {key: added for key, added in expected.items() if added <= newest}
+    assert "_added" not in new_tables().read("landed").column_names
+    assert new_tables().read("landed", ["_added"], (4, 6))["_added"].to_pylist() == [1, 1, 2]
+    assert new_tables().read("landed", ["_added"], (9, 10)).num_rows == 0
+
+
+def test_rows_of_a_transaction_alone(tables: Tables) -> None:
+    for txn, window in (("a", 3), ("b", 3), ("c", 1)):
+        tables.append(Append("landed", rows(window, [txn]), txn))
+    assert tables.read("landed", ["_key"], txns=["c", "b"])["_key"].to_pylist() == ["c", "b"]
+    assert tables.read("landed", ["_key"], (3, 4), txns=["c", "b"])["_key"].to_pylist() == ["b"]
+    assert tables.read("landed", txns=["z"]).schema == SCHEMA
+    assert tables.read("landed", txns=[]).num_rows == 0
+
+
 def test_files_that_cannot_hold_a_key_are_not_read(tables: Tables) -> None:
     for window, keys in enumerate((["a", "c"], ["f", "g"], ["e", "é"], ["k" * 500])):
         tables.append(Append("landed", rows(window, keys), f"w{window}"))

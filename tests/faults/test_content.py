@@ -50,7 +50,7 @@ def only(found, check: str):
 @pytest.mark.parametrize(
     ("rows", "named"),
     [
-        (batch().append_column("surprise", pa.array([1.0] * 200)), "'surprise'"),
+        (batch().append_column("surprise", pa.array([1.0] * 200)), "not expected: surprise"),
         (batch(heat=None), "missing: heat"),
         (batch(heat=pa.array(["warm"] * 200)), "heat is string instead of number"),
         (

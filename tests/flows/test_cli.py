@@ -405,6 +405,13 @@ def test_explain_tells_why(ratchet: Terminal) -> None:
     shown = " ".join(ratchet("explain", "4000").out.split())
     assert "blocked" in shown
     assert "z is centred" in shown
+    ids = {line["entry"] for line in json.loads(ratchet("quarantine", "list", "--json").out)}
+    (entry,) = (name for name in ids if name.startswith("4000/batch/"))
+    _, _, steps = shown.partition("What you can do")
+    for action in ("show", "release", "discard"):
+        assert f"ratchet quarantine {action} '{entry}' -p tiny" in steps
+    assert "ratchet report 4000 -p tiny --checks" in steps
+    assert "ratchet quarantine list" not in steps
     promoted = json.loads(ratchet("explain", "2", "--json").out)
     assert (promoted["champion_after"], promoted["outcome"]) == (2, "promoted")
     missing = ratchet("explain", "yesterday")
@@ -417,8 +424,12 @@ def test_report_writes_the_page(ratchet: Terminal, tmp_path: Path) -> None:
     page = ratchet.home / "state" / "reports" / "tiny-3000-decision.html"
     assert said.out == f"Open {page.resolve()} in a browser.\n"
     assert "tiny, window 3000" in page.read_text()
+    assert 'href="./tiny-3000-checks.html"' in page.read_text()
+    checks = page.with_name("tiny-3000-checks.html")
+    assert "z is centred" in checks.read_text()
     assert ratchet("explain", "3000", "--html", tmp_path / "new" / "d.html").code == 0
     assert (tmp_path / "new" / "d.html").read_bytes() == page.read_bytes()
+    assert (tmp_path / "new" / checks.name).read_bytes() == checks.read_bytes()
     said = ratchet("report", "2")
     assert said.code == 0, said.err
     window = json.loads(ratchet("explain", "2", "--json").out)["window"]

@@ -13,7 +13,7 @@ from ratchet.contracts.lineage import Decision, MemberLineage
 from ratchet.contracts.revocation import Reach
 from ratchet.contracts.score import predict
 from tasks import windows
-from tasks.revoke import blast_radius
+from tasks.blast import blast_radius
 from tasks.verify import verify
 from tasks.workspace import Workspace
 from tests.streams import MIXED, project, quick, window_rows, workspace

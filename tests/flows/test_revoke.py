@@ -15,8 +15,9 @@ from ratchet.contracts.lineage import Lineage
 from ratchet.contracts.revocation import Reach, Sent, tainted_versions
 from ratchet.errors import NotFound, Refused
 from tasks import decisions, quarantine, windows
+from tasks.blast import blast_radius
 from tasks.reach import object_named
-from tasks.revoke import answer_alarms, blast_radius, restore, revoked
+from tasks.revoke import answer_alarms, restore, revoked
 from tasks.verify import verify
 from tests import streams
 

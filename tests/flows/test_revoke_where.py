@@ -22,8 +22,9 @@ from ratchet.contracts.revocation import Reach
 from ratchet.contracts.seams import Append
 from ratchet.errors import NotFound
 from tasks import decisions, quarantine, windows
+from tasks.blast import blast_radius
 from tasks.reach import object_named
-from tasks.revoke import blast_radius, restore, revoked
+from tasks.revoke import restore, revoked
 from tasks.self_train import read_evidence
 from tasks.verify import verify
 from tests import streams

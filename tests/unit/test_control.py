@@ -11,6 +11,7 @@ from ratchet.contracts.evidence import Verdict, worst
 from ratchet.validate import Sample, compare, look_back, match
 from ratchet.validate.cells import scan
 from ratchet.validate.control import SHARES
+from ratchet.validate.match import Match
 from ratchet.validate.pooled import codes, pooled, ranks
 from ratchet.validate.split_tests import (
     auc_difference,
@@ -207,7 +208,7 @@ def test_a_unit_change_is_named():
     wrong = changed(batch, x=batch.rows["x"].to_numpy() * 1.6)
     found = compare(wrong, drawn(batch, 3), definition(), seed=1)
     text = next(e.arithmetic for e in found.evidence if e.check == "control.match")
-    assert "in x 500" in text
+    assert "(500 in x)" in text
     assert verdict(wrong, drawn(batch, 3), definition(keyed=False)) is Verdict.BLOCK
 
 
@@ -343,6 +344,18 @@ def test_match_pairs_rows_by_key_and_counts_what_is_gone():
     found = match(wrong.rows.slice(0, 60), truth.rows, {"x": "number", "c": "category"})
     assert (found.matched, found.mismatched, found.absent) == (60, 1, 40)
     assert found.columns == {"x": 1}
+    assert found.where() == "1 in x"
+
+
+def test_where_rows_differ_is_plain_english():
+    counts = {"dep_time": 1200, "_label": 3, "a": 2, "b": 2, "c": 1, "d": 1}
+    none = np.zeros(0)
+    found = Match(none.astype(int), none.astype(bool), counts, 0)
+    assert found.where() == "1,200 in dep_time, 3 in the label, 2 in a, 2 in b, some in 2 more"
+    assert (
+        Match(none.astype(int), none.astype(bool), {"_label": 65}, 0).where() == "65 in the label"
+    )
+    assert Match(none.astype(int), none.astype(bool), {}, 0).where() == ""
 
 
 def several(windows, poison):

@@ -99,6 +99,22 @@ class TestDecide:
         block = Evidence("gate.floor", Verdict.BLOCK, "too low")
         assert decide([PASSED], [GAIN, unsure, block], rows_in=1)[1] == ("too low", "unsure")
 
+    def test_of_one_verdict_the_most_telling_reason_comes_first(self):
+        """Whatever the order of the checks: the truth, then what names a fault, then totals."""
+        found = [
+            Evidence("rows.quarantined_share", Verdict.BLOCK, "total"),
+            Evidence("suite.x", Verdict.BLOCK, "a rule"),
+            Evidence("suite.y", Verdict.BLOCK, "another rule"),
+            Evidence("columns.stuck", Verdict.ERROR, "broke"),
+            Evidence("control.match", Verdict.BLOCK, "the truth"),
+            Evidence("labels.share", Verdict.INCONCLUSIVE, "unsure"),
+            PASSED,
+        ]
+        reasons = decide(found, [], rows_in=10)[1]
+        assert reasons == ("broke", "the truth", "a rule", "another rule", "total", "unsure")
+        again = [found[i] for i in (5, 4, 6, 1, 3, 2, 0)]
+        assert decide(again, [], rows_in=10)[1] == reasons
+
     @pytest.mark.parametrize("verdict", [Verdict.BLOCK, Verdict.ERROR])
     def test_blocked_data_is_blocked_even_without_rows(self, verdict):
         bad = replace(BLOCKED, verdict=verdict)
@@ -164,9 +180,42 @@ class TestNextSteps:
             "ratchet suite diff -p flights",
             "ratchet report 2013-03-05 -p flights --checks",
             "ratchet source list -p flights",
+            "ratchet source revoke NAME -p flights --dry-run",
             "ratchet status -p flights",
             "ratchet explain 2013-03-05 -p flights --json",
         ]
+
+    def test_entries_that_wait_are_named_with_what_may_be_done(self):
+        blocked = decision(
+            outcome="blocked",
+            champion_after=3,
+            quarantined=6400,
+            evidence=(Evidence("control.match", Verdict.BLOCK, "y"),),
+            sources={"meters-7": {"rows": 6400, "labels": 0}},
+        )
+        waiting = ["2013-03-05/batch/suite.between(x)", "2013-03-05/label/control.match"]
+        commands = [command for _, command in next_steps(blocked, waiting)]
+        who = "-p flights --by YOU --reason WHY"
+        assert commands[:6] == [
+            f"ratchet quarantine show '{waiting[0]}' -p flights",
+            f"ratchet quarantine release '{waiting[0]}' {who}",
+            f"ratchet quarantine discard '{waiting[0]}' {who}",
+            f"ratchet quarantine show {waiting[1]} -p flights",
+            f"ratchet quarantine release {waiting[1]} {who}",
+            f"ratchet quarantine discard {waiting[1]} {who}",
+        ]
+        assert "ratchet report 2013-03-05 -p flights --checks" in commands
+        assert "ratchet source revoke meters-7 -p flights --dry-run" in commands
+        assert f"    {commands[1]}\n" in describe(blocked, waiting=waiting)
+        many = [command for _, command in next_steps(blocked, [*waiting, "a/b", "c/d"])]
+        assert "ratchet quarantine list -p flights" in many
+        assert not any("c/d" in command for command in many)
+
+    def test_an_entry_that_a_shell_may_obey_is_not_named(self):
+        held = decision(outcome="blocked", champion_after=3, quarantined=1)
+        for odd in ("a'; rm -rf /", "$(x)", "a`b`", "a\nb", "\u202ea", "-3/row/x", "x" * 300):
+            said = [command for _, command in next_steps(held, [odd])]
+            assert said[0] == "ratchet quarantine list -p flights"
 
     def test_a_name_in_a_command_is_only_a_name(self):
         odd = decision(pipeline="a; rm -rf /", window="$(x)`y`\n--help")

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from ratchet.adapters.tables import DeltaTables, delta, open_tables
 from ratchet.adapters.tables.files import LocalFiles, Remembered, S3Files
-from ratchet.adapters.tables.log import Log
+from ratchet.adapters.tables.log import Log, Snapshot, sum_of
 from ratchet.adapters.tables.opening import storage_options
 from ratchet.adapters.tables.parts import PartRef, by_window, check, decode, encode
+from ratchet.adapters.tables.versions import versions_of
 from ratchet.contracts.seams import Append
 from ratchet.errors import Conflict, Damaged, DefinitionError, StorageError
 from ratchet.settings import Settings
@@ -34,6 +35,72 @@ def rows(window: int, keys: list[str]) -> pa.Table:
 @pytest.fixture
 def tables(tmp_path: Path) -> DeltaTables:
     return DeltaTables(str(tmp_path))
+
+
+class TestVersions:
+    def counting(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> tuple[DeltaTables, list[str]]:
+        asked: list[str] = []
+        get = LocalFiles.get
+
+        def counted(files: LocalFiles, path: str) -> bytes:
+            asked.append(path)
+            return get(files, path)
+
+        monkeypatch.setattr(LocalFiles, "get", counted)
+        return DeltaTables(str(root)), asked
+
+    def test_without_empty_commits_nothing_is_read(
+        self, tables: DeltaTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for i in range(20):
+            tables.append(Append("landed", rows(i, [str(i)]), str(i)))
+        again, asked = self.counting(tmp_path, monkeypatch)
+        found = again.read("landed", ["_window", "_added"])
+        assert found["_added"].to_pylist() == found["_window"].to_pylist() == list(range(20))
+        assert asked == []
+
+    def test_an_empty_commit_costs_a_few_entries_of_the_log(
+        self, tables: DeltaTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for i in range(40):
+            part = rows(i, [str(i)]) if i != 17 else rows(0, [])
+            tables.append(Append("landed", part, str(i)))
+        again, asked = self.counting(tmp_path, monkeypatch)
+        found = again.read("landed", ["_window", "_added"])
+        assert found["_added"].to_pylist() == found["_window"].to_pylist()
+        assert 1 <= len(asked) <= 6
+        assert all("_delta_log" in path for path in asked)
+
+    @given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.data())
+    def test_any_mixture_of_commits(self, files: list[int], data: st.DataObject) -> None:
+        """``files``: how many each version brings."""
+        parts, totals = [], []
+        for version, count in enumerate(files):
+            parts += [PartRef(i, 10 * version, f"p{version}-{i}", 1, 1) for i in range(count)]
+            totals.append(sum_of(parts))
+        snapshot = Snapshot(len(files) - 1, SCHEMA, tuple(sorted(parts)), None)
+        wanted = data.draw(st.sets(st.sampled_from(parts))) if parts else set()
+        stamps = {part.stamp for part in wanted}
+        asked: list[int] = []
+        found = versions_of(snapshot, stamps, lambda v: asked.append(v) or totals[v])
+        assert found == {stamp: stamp // 10 for stamp in stamps}
+        assert len(asked) == len(set(asked)) < len(files)
+
+    @pytest.mark.parametrize("newest", [4, 0])
+    def test_a_log_that_contradicts_itself_is_damage(self, newest: int) -> None:
+        parts = (PartRef(0, 1, "a", 1, 1), PartRef(0, 2, "b", 1, 1))
+        with pytest.raises(Damaged, match="recorded other files"):
+            versions_of(Snapshot(newest, SCHEMA, parts, None), [2], lambda _: 1)
+
+    def test_a_commit_that_is_gone_is_named(self, tables: DeltaTables, tmp_path: Path) -> None:
+        for i in range(3):
+            tables.append(Append("landed", rows(0, [str(i)] if i != 1 else []), str(i)))
+        (tmp_path / "landed/_delta_log" / f"{1:020}.json").unlink()
+        log = Log(str(tmp_path / "landed"), "landed", LocalFiles(str(tmp_path)), {})
+        with pytest.raises(Damaged, match="missing"):
+            log.total_at(1)
 
 
 class TestRaces:

@@ -17,7 +17,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,8 @@ from ratchet.adapters.tables.files import Files, LocalFiles
 from ratchet.adapters.tables.log import RESERVED, Log, Snapshot
 from ratchet.adapters.tables.memory import Columns
 from ratchet.adapters.tables.parts import Part, PartRef
-from ratchet.contracts.columns import WINDOW
+from ratchet.adapters.tables.versions import added
+from ratchet.contracts.columns import ADDED, WINDOW
 from ratchet.contracts.seams import Append
 from ratchet.errors import Conflict, Damaged, NotFound, StorageError
 
@@ -128,11 +129,13 @@ class DeltaTables:
         windows: tuple[int | None, int | None] = (None, None),
         version: int | None = None,
         keys: pa.ChunkedArray | None = None,
+        txns: Collection[str] | None = None,
     ) -> pa.Table:
         """Rows of the windows ``[first, end)``, ordered by window, then by commit.
 
         Shape (rows, columns); each file is checked against its recorded size and digest. With
-        ``keys``, files that can hold none of them are left out, by what their commits say.
+        ``keys``, files that can hold none of them are left out, by what their commits say. With
+        ``txns``, only files of these application transactions are read, by their names.
 
         Raises:
             Damaged: log or data file damaged or missing; it is named.
@@ -146,14 +149,22 @@ class DeltaTables:
             if version not in (None, -1):
                 raise NotFound(f"table {table}: no version {version}; it does not exist")
             return pa.table({})
-        schema = parquet.project(snapshot.schema, columns, table)
+        stored = columns and ([name for name in columns if name != ADDED] or [WINDOW])
+        schema = parquet.project(snapshot.schema, stored, table)
         refs = [] if version == -1 else [p for p in snapshot.parts if _inside(p.window, windows)]
         if keys is not None:
             wanted = sorted(keys.to_pylist())
             refs = [ref for ref in refs if ref.may_hold(wanted)]
+        if txns is not None:
+            writers = {parquet.writer_of(txn) for txn in txns}
+            refs = [ref for ref in refs if ref.writer in writers]
         with ThreadPoolExecutor(READERS) as pool:
             found = list(pool.map(lambda ref: self._part(table, ref, schema), refs))
-        return pa.concat_tables(found) if found else schema.empty_table()
+        rows = pa.concat_tables(found) if found else schema.empty_table()
+        if columns is None or ADDED not in columns:
+            return rows
+        versions = added(snapshot, refs, self._log(table).total_at)
+        return rows.append_column(ADDED, pa.array(versions, pa.int64())).select(list(columns))
 
     def collect(self, table: str, older_than: float = 7 * 86_400) -> list[str]:
         """Remove what killed writers left: files that no commit names, uploads never finished.
@@ -186,6 +197,8 @@ class DeltaTables:
     def _part(self, table: str, ref: PartRef, schema: pa.Schema) -> pa.Table:
         import pyarrow as pa
 
+        if schema.names == [WINDOW]:
+            return parquet.of_log(ref, schema)
         path = f"{table}/{ref.path}"
         kept = self._columns.get(path)
         lacking = [field for field in schema if field.name not in kept]

@@ -15,7 +15,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,13 +125,13 @@ class Log:
             partition_by=[WINDOW],
             configuration=_CONFIGURATION,
             storage_options=self._options or None,
-            commit_properties=_properties(0, _total(refs), txn),
+            commit_properties=_properties(0, sum_of(refs), txn),
         )
 
     def commit(self, base: Snapshot, parts: Sequence[Part], txn: str, now_ms: int) -> None:
         """Commit the files as version ``base.version + 1``, or fail if somebody else took it."""
         refs = _refs(parts, base.next_stamp(now_ms))
-        total = (_total(base.parts) + _total(refs)) % _MODULUS
+        total = sum_of(refs, sum_of(base.parts))
         base.delta.create_write_transaction(
             [_action(ref) for ref in refs],
             mode="append",
@@ -146,8 +146,24 @@ class Log:
 
         base.delta.alter.add_columns(
             [Field.from_arrow(field) for field in fields],
-            commit_properties=_properties(base.version + 1, _total(base.parts)),
+            commit_properties=_properties(base.version + 1, sum_of(base.parts)),
         )
+
+    def total_at(self, version: int) -> int:
+        """The sum of the marks of all files that this version's commit recorded; one request.
+
+        Raises:
+            Damaged: that commit is missing or holds no such sum.
+            StorageError: the store cannot be reached.
+        """
+        try:
+            lines = self._files.get(f"{self._name}/_delta_log/{version:020}.json").splitlines()
+            marks = {a["txn"]["appId"]: a["txn"] for a in map(json.loads, lines) if "txn" in a}
+            return int(marks[FILES_MARK]["version"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            raise self._damage(f"commit {version} does not say which files there are") from None
+        except Exception as error:
+            raise self.failure("cannot be read", error) from None
 
     def failure(self, what: str, error: BaseException) -> StorageError:
         """A StorageError that says what to do about an error of the store."""
@@ -166,7 +182,7 @@ class Log:
         """Compare the snapshot with what its newest commit recorded."""
         version = snapshot.delta.transaction_version(VERSION_MARK)
         total = snapshot.delta.transaction_version(FILES_MARK)
-        if version == snapshot.version and total == _total(snapshot.parts):
+        if version == snapshot.version and total == sum_of(snapshot.parts):
             return
         raise self._damage(
             f"the log shows {len(snapshot.parts)} files at version {snapshot.version}, and its "
@@ -217,8 +233,9 @@ def _refs(parts: Sequence[Part], stamp: int) -> list[PartRef]:
     return [PartRef(p.window, stamp, p.path, len(p.data), p.rows, p.low, p.high) for p in parts]
 
 
-def _total(refs: Sequence[PartRef]) -> int:
-    return sum(ref.mark for ref in refs) % _MODULUS
+def sum_of(refs: Iterable[PartRef], before: int = 0) -> int:
+    """The sum of the marks of these files and of those before, as commits record it."""
+    return (before + sum(ref.mark for ref in refs)) % _MODULUS
 
 
 def _action(ref: PartRef) -> Any:
@@ -268,7 +285,7 @@ def _total_after(data: bytes, version: int, before: int) -> int | None:
         refs = [_ref_of(action["add"]) for action in actions if "add" in action]
     except (ValueError, KeyError, TypeError):
         return None
-    total = (before + _total(refs)) % _MODULUS
+    total = sum_of(refs, before)
     whole = marks.get(VERSION_MARK) == version and marks.get(FILES_MARK) == total
     return total if whole else None
 

@@ -64,6 +64,11 @@ class PartRef:
             text += f"|{self.low}|{self.high}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
 
+    @property
+    def writer(self) -> str:
+        """What :func:`writer_of` gives for the application transaction that appended it."""
+        return self.path.rsplit("-", 2)[1]
+
     def may_hold(self, keys: Sequence[str]) -> bool:
         """Whether one of these keys, which are sorted, lies between its smallest and largest."""
         if self.low is None or self.high is None:
@@ -88,10 +93,14 @@ def encode(rows: pa.Table, window: int, txn: str) -> Part:
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd", compression_level=1, store_schema=False)
     data = sink.getvalue().to_pybytes()
-    whose = hashlib.sha256(txn.encode()).hexdigest()[:16]
     content = hashlib.sha256(data).hexdigest()
-    path = f"{WINDOW}={window}/part-{whose}-{content}.parquet"
+    path = f"{WINDOW}={window}/part-{writer_of(txn)}-{content}.parquet"
     return Part(path, window, rows.num_rows, data, *_range(rows))
+
+
+def writer_of(txn: str) -> str:
+    """The part of a file's name that stands for the application transaction."""
+    return hashlib.sha256(txn.encode()).hexdigest()[:16]
 
 
 def _range(rows: pa.Table) -> tuple[str | None, str | None]:
@@ -160,6 +169,13 @@ def decode(ref: PartRef, data: bytes, schema: pa.Schema) -> pa.Table:
         return pa.Table.from_arrays(arrays, schema=schema)
     except pa.ArrowException as error:
         raise Damaged(f"{ref.path}: not the Parquet file that was committed: {error}") from None
+
+
+def of_log(ref: PartRef, schema: pa.Schema) -> pa.Table:
+    """The column ``_window`` of a file, which its entry in the log tells."""
+    import pyarrow as pa
+
+    return pa.Table.from_arrays([_column(None, schema.field(0), ref)], schema=schema)
 
 
 def _column(
