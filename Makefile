@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-clean-gates bench-moved bench-probes bench-gate bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-clean-gates bench-moved bench-probes bench-gate bench-first-champion bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,9 @@ bench-pseudo: setup  ## pseudo-labels: when they help, when they hurt, and 50 ge
 
 bench-gate: setup  ## how often a gate promotes what is no better, over a life (5 minutes)
 	$(BIN)/python -m benchmarks.gate
+
+bench-first-champion: setup  ## how often noise gets a first champion, and when a weak signal does (an hour)
+	$(BIN)/python -m benchmarks.first_champion
 
 bench-sealed: setup  ## 1,000 candidates that are no better against sealed rows, and against one hold-out (2 minutes)
 	$(BIN)/python -m benchmarks.sealed

@@ -17,7 +17,8 @@ from benchmarks.engine_fits import Fits, Model, parameters, plain
 from benchmarks.engine_peers import Played, sample
 from benchmarks.engine_policies import Policy
 from benchmarks.engine_streams import Rows, Stream
-from ratchet.contracts.metrics import auc, calibration_error, row_losses, student_quantile
+from ratchet.contracts.calibration import calibration_error
+from ratchet.contracts.metrics import auc, row_losses, student_quantile
 from ratchet.contracts.score import scores_of
 from ratchet.self_train.fit import boost
 

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ratchet import ingest as core
 from ratchet import validate as rules
@@ -17,6 +18,7 @@ from ratchet.contracts.columns import (
     KEY,
     KNOWN,
     OBJECT,
+    OBJECTS,
     QUARANTINE,
     REVOCATIONS,
     ROW,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ratchet.contracts.clock import Window
+
+NAMED = 3  # objects that a sentence names
 
 
 def windows_of(cycle: Cycle, *tables: pa.Table) -> Iterator[Window]:
@@ -148,23 +152,54 @@ def put_away(
     cycle.workspace.tables.append(Append(QUARANTINE, lines, txn(window, f"quarantine-{what}")))
 
 
-def count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> None:
-    """Rows that ingest refused count as arrived and quarantined in the window they belong to."""
-    columns = ["entry", "kind", "status", WINDOW, SOURCE]
+def count_refused_at_landing(cycle: Cycle, span: tuple[int | None, int]) -> list[Evidence]:
+    """Rows that ingest refused count as arrived and quarantined in the window they belong to.
+
+    Returns:
+        ``rows.refused`` and ``labels.refused``, warnings that say how many and why, where any were.
+    """
+    columns = ["entry", "kind", "status", "check", "reason", WINDOW, SOURCE]
     table = cycle.workspace.landing_tables.read(QUARANTINE, columns, span)
+    found: dict[str, list[dict[str, Any]]] = {"rows": [], "labels": []}
     for line in table.to_pylist():
         if not line["entry"].startswith(AT_LANDING) or line["status"] != "quarantined":
             continue
-        if line[WINDOW] != cycle.window.index:
-            continue
-        if line["kind"] == "label":
-            cycle.labels_in += 1
-            cycle.labels_quarantined += 1
-            _add(cycle, "labels", line[SOURCE], 1)
-        else:
-            cycle.rows_in += 1
-            cycle.quarantined += 1
-            _add(cycle, "rows", line[SOURCE], 1)
+        if line[WINDOW] == cycle.window.index:
+            what = "labels" if line["kind"] == "label" else "rows"
+            found[what].append(line)
+            _add(cycle, what, line[SOURCE], 1)
+    cycle.labels_in += len(found["labels"])
+    cycle.labels_quarantined += len(found["labels"])
+    cycle.rows_in += len(found["rows"])
+    cycle.quarantined += len(found["rows"])
+    arrived = {"rows": cycle.rows_in, "labels": cycle.labels_in}
+    return [_refused(what, lines, arrived[what]) for what, lines in found.items() if lines]
+
+
+def _refused(what: str, lines: list[dict[str, Any]], arrived: int) -> Evidence:
+    """How many were refused at landing, by check with the first reason of each."""
+    first: dict[str, str] = {}
+    for line in sorted(lines, key=lambda line: str(line["reason"])):
+        first.setdefault(line["check"], line["reason"])
+    many = Counter(line["check"] for line in lines)
+    shown = "; ".join(f"{many[check]:,} {check}: {first[check]}" for check in sorted(many))
+    text = f"{len(lines):,} of {arrived:,} {what} were refused as they landed: {shown}"
+    return Evidence(f"{what}.refused", Verdict.WARN, text, float(len(lines)), 0.0)
+
+
+def set_aside(cycle: Cycle) -> list[Evidence]:
+    """``objects.refused``: objects that this window's cycle put into quarantine whole, by name."""
+    index = cycle.window.index
+    table = cycle.workspace.landing_tables.read(OBJECTS, windows=(index, index + 1))
+    lines = [line for line in table.to_pylist() if line["status"] == "quarantined"]
+    if not lines:
+        return []
+    lines.sort(key=lambda line: str(line["object_key"]))
+    named = "; ".join(f"{line['object_key']} ({line['reason']})" for line in lines[:NAMED])
+    rest = f"; and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
+    one = len(lines) == 1
+    text = f"{len(lines):,} object{' was' if one else 's were'} set aside whole: {named}{rest}"
+    return [Evidence("objects.refused", Verdict.WARN, text, float(len(lines)), 0.0)]
 
 
 def count_sources(cycle: Cycle, what: str, table: pa.Table) -> None:

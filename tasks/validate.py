@@ -36,6 +36,7 @@ from tasks.arrivals import (
     of_revoked,
     part_of,
     put_away,
+    set_aside,
     txn,
     windows_before,
     windows_of,
@@ -74,7 +75,7 @@ def validate(cycle: Cycle) -> None:
         if current:
             evidence += shield.judge_waiting(cycle, window)
             cycle.data_evidence = [*evidence, *_said(cycle, evidence)]
-    count_refused_at_landing(cycle, span)
+    cycle.data_evidence += [*count_refused_at_landing(cycle, span), *set_aside(cycle)]
     out = held_back(cycle.quarantined, cycle.labels_quarantined)
     show.log(f"{cycle.label}: {cycle.accepted:,} rows accepted, {out} quarantined")
 

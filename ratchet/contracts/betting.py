@@ -20,7 +20,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ratchet.contracts.metrics import CLIP, equal_mass
+from ratchet.contracts.calibration import equal_mass
+from ratchet.contracts.metrics import CLIP
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,6 +15,8 @@ from __future__ import annotations
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
+from ratchet.contracts.calibration import calibration_error
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 CLIP = 1e-7  # a probability of 0 or 1 costs at most 16.1 nats, not infinity
-CALIBRATION_BINS = 15
 HEADLINE = {"binary": "auc", "multiclass": "balanced_accuracy", "regression": "r2"}
 LOSS_NAME = {"binary": "log loss", "multiclass": "log loss", "regression": "squared error"}
 
@@ -56,6 +57,18 @@ def row_losses(objective: str, y: Floats, scores: Floats) -> Floats:
     else:
         of_truth = scores[np.arange(len(y)), y.astype(np.int64)]
     return np.asarray(-np.log(np.clip(of_truth, CLIP, 1.0)), dtype=np.float64)
+
+
+def resolution(objective: str, y: Floats, scores: Floats) -> float:
+    """Differences of mean loss up to this may be rounding: scores come from float32 models."""
+    import numpy as np
+
+    finest = float(np.finfo(np.float32).eps)
+    return (
+        finest * float(np.abs((y - scores) * scores).mean())
+        if objective == "regression"
+        else finest
+    )
 
 
 def auc(y: Floats, scores: Floats) -> Estimate:
@@ -136,48 +149,6 @@ def clustered_error(influence: Floats, groups: Ints) -> float:
     return float(np.sqrt(n / (n - 1) * np.sum(sums**2)))
 
 
-def calibration_error(objective: str, y: Floats, scores: Floats) -> float:
-    """How far probabilities are from frequencies: 0 is perfect.
-
-    Classification: the root of the mean squared gap between score and frequency over bins of equal
-    numbers of rows; for more than two classes of the winning class. The plain gap is too large by
-    sampling noise (y varies within a bin even when the score is right), so each bin's noise,
-    f(1-f)/(n-1), is subtracted, as in Kumar, Liang and Ma 2019; what remains is nearly unbiased
-    for the squared error of the binned scores, and too small only by what varies inside a bin.
-    Regression: ``|mean residual| / standard deviation of y``. NaN without rows.
-    """
-    import numpy as np
-
-    if len(y) == 0:
-        return float("nan")
-    if objective == "regression":
-        spread = float(y.std())
-        bias = abs(float((y - scores).mean()))
-        return bias / spread if spread > 0 else float("nan")
-    score, frequency, n = reliability(objective, y, scores)
-    noise = frequency * (1 - frequency) / np.maximum(n - 1, 1)
-    squared = float(np.sum(n * ((frequency - score) ** 2 - noise)) / len(y))
-    return float(np.sqrt(max(squared, 0.0)))
-
-
-def reliability(objective: str, y: Floats, scores: Floats) -> tuple[Floats, Floats, Floats]:
-    """What a reliability diagram draws: mean score, mean outcome and rows of each bin.
-
-    Bins of about equally many rows by rising score, at most :data:`CALIBRATION_BINS`; shape (bins,)
-    each. The outcome is the frequency of class 1 (binary), how often the winning class is right
-    (multiclass; the score is its probability), or the mean target (regression). Empty without rows.
-    Source: Murphy and Winkler 1977; bins of equal mass as in Kumar, Liang and Ma 2019.
-    """
-    import numpy as np
-
-    if objective == "multiclass":
-        y = (scores.argmax(axis=1) == y.astype(np.int64)).astype(np.float64)
-        scores = scores.max(axis=1)
-    bins = equal_mass(scores, CALIBRATION_BINS)
-    n = np.bincount(bins).astype(np.float64)
-    return np.bincount(bins, scores) / n, np.bincount(bins, y) / n, n
-
-
 def summary(objective: str, y: Floats, scores: Floats) -> dict[str, float]:
     """The metrics that decisions and runs record; one that is not defined is left out.
 
@@ -199,19 +170,6 @@ def summary(objective: str, y: Floats, scores: Floats) -> dict[str, float]:
     if objective == "regression":
         out["mae"] = float(np.abs(y - scores).mean())
     return {name: value for name, value in out.items() if np.isfinite(value)}
-
-
-def equal_mass(values: NDArray[np.generic], groups: int) -> Ints:
-    """A group from 0 for each value: ordered, about equally many in each, ties never parted.
-
-    Fewer groups come out where ties are heavy; every group from 0 to the largest has rows.
-    """
-    import numpy as np
-
-    ordered = np.sort(values)
-    first = np.searchsorted(ordered, values, side="left")
-    _, compact = np.unique(first * groups // max(len(values), 1), return_inverse=True)
-    return np.asarray(compact, dtype=np.int64)
 
 
 def spread(rows: int, limit: int) -> Ints:

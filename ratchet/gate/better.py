@@ -14,6 +14,7 @@ from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import LOSS_NAME, figure
 from ratchet.gate.bootstrap import Blocks, Bounds, bounds
 from ratchet.gate.sequential import Comparison
+from ratchet.gate.skill import Look
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,14 +68,13 @@ def improvement(
     )
 
 
-def this_window(gains: Floats, blocks: Blocks, definition: Definition) -> Evidence:
+def this_window(gain: Bounds, blocks: Blocks, definition: Definition) -> Evidence:
     """``gate.this_window``: these rows alone, by the paired block bootstrap; may stop, not promote.
 
     The sequential test speaks of all candidates since the champion came; this is the one that
     would be promoted.
     """
-    gate = definition.gate
-    gain, least = bounds(gains, blocks, gate.alpha), gate.min_improvement
+    least = definition.gate.min_improvement
     if gain.upper < 0:
         verdict, shown = BLOCK, f"upper bound {figure(gain.upper)} < 0: worse"
     elif gain.point <= least:
@@ -95,34 +95,54 @@ def this_window(gains: Floats, blocks: Blocks, definition: Definition) -> Eviden
 
 
 def first_champion(
-    constant: Floats, candidate: Floats, blocks: Blocks, definition: Definition
+    constant: Floats,
+    candidate: Floats,
+    order: Look,
+    finest: float,
+    blocks: Blocks,
+    definition: Definition,
 ) -> Evidence:
     """``gate.first_champion``: without a champion the candidate must beat a constant score.
+
+    A smaller loss alone does not do: a constant nearer to this window's level has one too. So the
+    order of the scores must follow the outcomes as well, which no constant's does.
 
     Args:
         constant: shape (rows,), losses of the best constant score of the training rows.
         candidate: shape (rows,), losses.
+        order: from :func:`ratchet.gate.skill.look`.
+        finest: differences of mean loss up to this are rounding.
         blocks: of the same rows.
         definition: gives ``gate.alpha``.
     """
     gain = bounds(constant - candidate, blocks, definition.gate.alpha)
-    if gain.lower > 0:
-        verdict, shown = PASS, f"lower bound {figure(gain.lower)} > 0"
-    elif gain.upper < 0:
-        verdict, shown = BLOCK, f"upper bound {figure(gain.upper)} < 0: worse"
-    else:
-        verdict, shown = UNSURE, f"lower bound {figure(gain.lower)} <= 0: cannot tell"
+    verdict, shown = _beats(gain, finest)
+    if verdict is PASS and not order.enough:
+        verdict = UNSURE
     return Evidence(
         "gate.first_champion",
         verdict,
         "no champion yet, so against a constant score: "
         f"{LOSS_NAME[definition.label.objective]} {figure(constant.mean())} -> "
-        f"{figure(candidate.mean())}, "
-        f"improvement {figure(gain.point)}, {shown}",
+        f"{figure(candidate.mean())}, improvement {figure(gain.point)}, {shown}; {order}",
         gain.lower,
-        0.0,
-        _numbers(gain, definition, blocks),
+        finest,
+        {
+            **_numbers(gain, definition, blocks),
+            "order": {k: round(v, 8) for k, v in order._asdict().items()},
+        },
     )
+
+
+def _beats(gain: Bounds, finest: float) -> tuple[Verdict, str]:
+    """Whether a candidate's loss is smaller than a constant's."""
+    if gain.upper < 0:
+        return BLOCK, f"upper bound {figure(gain.upper)} < 0: worse"
+    if gain.lower > finest:
+        return PASS, f"lower bound {figure(gain.lower)} > 0"
+    if gain.lower > 0:
+        return UNSURE, f"lower bound {figure(gain.lower)}: no more than rounding"
+    return UNSURE, f"lower bound {figure(gain.lower)} <= 0: cannot tell"
 
 
 def _numbers(gain: Bounds, definition: Definition, blocks: Blocks) -> dict[str, Any]:

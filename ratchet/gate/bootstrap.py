@@ -15,7 +15,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 from ratchet.contracts.betting import FEWEST
-from ratchet.contracts.metrics import equal_mass, student_quantile
+from ratchet.contracts.calibration import equal_mass
+from ratchet.contracts.metrics import student_quantile
 
 if TYPE_CHECKING:
     import numpy as np

@@ -32,8 +32,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ratchet.contracts.betting import FEWEST
+from ratchet.contracts.calibration import equal_mass
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import equal_mass, row_losses, student_quantile
+from ratchet.contracts.metrics import row_losses, student_quantile
 from ratchet.gate.judge import GateInput
 from ratchet.gate.searches import Searches
 from ratchet.gate.weak import LEAST_BLOCKS, Suspect, weakest

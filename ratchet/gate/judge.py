@@ -10,17 +10,17 @@ from ratchet.contracts.betting import FEWEST, count, disagreement, seen_until
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import (
     HEADLINE,
-    calibration_error,
     clustered_error,
-    figure,
     headline,
-    reliability,
+    resolution,
     row_losses,
     student_quantile,
 )
 from ratchet.gate.better import first_champion, improvement, this_window
-from ratchet.gate.bootstrap import Blocks, draw
+from ratchet.gate.bootstrap import Blocks, bounds, draw
+from ratchet.gate.calibration import calibration
 from ratchet.gate.sequential import Comparison
+from ratchet.gate.skill import Look, look, ranked
 from ratchet.gate.slices import judge_slices
 
 if TYPE_CHECKING:
@@ -90,18 +90,20 @@ def judge(request: GateInput, definition: Definition) -> Judgement:
     broken = _broken_scores(request, definition)
     if broken:
         return Judgement([*found, broken], request.comparison)
-    import numpy as np
-
     objective, gate = definition.label.objective, definition.gate
     seed = (definition.train.seed, request.holdout_from % 2**63)
     blocks = draw(request.events, gate.blocks, gate.resamples, seed)
     candidate = row_losses(objective, request.y, request.candidate)
-    known = request.comparison
+    known, gain = request.comparison, None
     if request.champion is None:
-        constant = np.broadcast_to(np.asarray(request.baseline, float), request.candidate.shape)
-        losses = row_losses(objective, request.y, constant)
-        found.append(first_champion(losses, candidate, blocks, definition))
-        known = replace(known, judged_before=seen_until(known, request.events))
+        order = _order(request, blocks, definition)
+        found.append(_first(request, candidate, order, blocks, definition))
+        known = replace(
+            known,
+            judged_before=seen_until(known, request.events),
+            windows=order.number,
+            ranks=order.ranks,
+        )
     else:
         champion = row_losses(objective, request.y, request.champion)
         if found[1].verdict.lets_through:
@@ -110,10 +112,10 @@ def judge(request: GateInput, definition: Definition) -> Judgement:
             known = count(known, request.events, gains, noise, gate.blocks, least)
         fresh = known.windows > request.comparison.windows
         found.append(improvement(champion, candidate, known, definition, fresh=fresh))
-        found.append(this_window(champion - candidate, blocks, definition))
+        gain = bounds(champion - candidate, blocks, gate.alpha)
+        found.append(this_window(gain, blocks, definition))
         found.extend(_slices(request, definition, champion, candidate, blocks))
-    surely = next((e.measured for e in found if e.check == "gate.this_window"), None)
-    found += [_floor(request, definition, blocks), _calibration(request, definition, surely)]
+    found += [_floor(request, definition, blocks), calibration(request, gain, blocks, definition)]
     return Judgement(found, known)
 
 
@@ -180,6 +182,28 @@ def _broken_scores(request: GateInput, definition: Definition) -> Evidence | Non
     return None
 
 
+def _first(
+    request: GateInput, candidate: Floats, order: Look, blocks: Blocks, definition: Definition
+) -> Evidence:
+    """``gate.first_champion``: these rows against the constant of the training rows."""
+    import numpy as np
+
+    objective, y, scores = definition.label.objective, request.y, request.candidate
+    baseline = np.broadcast_to(np.asarray(request.baseline, float), scores.shape)
+    constant, finest = row_losses(objective, y, baseline), resolution(objective, y, scores)
+    return first_champion(constant, candidate, order, finest, blocks, definition)
+
+
+def _order(request: GateInput, blocks: Blocks, definition: Definition) -> Look:
+    """Whether the order of scores is more than chance: these rows, and the windows before."""
+    objective, y, scores = definition.label.objective, request.y, request.candidate
+    before = request.comparison.judged_before
+    new = request.events >= (before if before is not None else request.events.min())
+    every = ranked(objective, y, scores, blocks.codes)
+    fresh = ranked(objective, y[new], scores[new], blocks.codes[new])
+    return look(request.comparison, every, fresh, definition.gate.alpha)
+
+
 def _slices(
     request: GateInput, definition: Definition, champion: Floats, candidate: Floats, blocks: Blocks
 ) -> list[Evidence]:
@@ -208,66 +232,3 @@ def _floor(request: GateInput, definition: Definition, blocks: Blocks) -> Eviden
         gate.floor,
         {"value": round(value, 8), "standard_error": round(error, 8)},
     )
-
-
-def _calibration(request: GateInput, definition: Definition, surely: float | None) -> Evidence:
-    """As well calibrated as the champion, or so much better that the difference is paid for twice.
-
-    A mean loss holds what bad calibration costs (Broecker 2009), so a candidate with a smaller one
-    has paid for it once; but who acts on a threshold feels it more than that. So where it is worse
-    by more than the margin, the lower bound of this window's improvement must also exceed what that
-    costs at least: of log loss twice the squared gap (Pinsker), of squared error the squared bias.
-
-    The maximum is for what may serve at all. Beside a champion that is above it itself, what is
-    better calibrated by the margin, and surely better in this window, lets through with a warning:
-    to hold it would keep the worse one serving.
-
-    Args:
-        surely: the lower bound of this window's improvement; None without a champion.
-    """
-    objective, gate = definition.label.objective, definition.gate
-    found = calibration_error(objective, request.y, request.candidate)
-    limit, text, paid = gate.max_calibration_error, "the maximum", ""
-    if request.champion is not None and surely is not None:
-        before = calibration_error(objective, request.y, request.champion)
-        extra = _cost(objective, request.y, found) - _cost(objective, request.y, before)
-        allowed = before + gate.calibration_margin
-        if limit < found <= before - gate.calibration_margin and surely > 0:
-            limit, text = before, f"the champion's, itself above the maximum of {limit:.4f}"
-            paid = ": the better of two that are badly calibrated"
-        elif allowed < found <= limit and surely > extra:
-            paid = (
-                f"; the champion's is {before:.4f}, but what that costs, at least {figure(extra)}, "
-                f"is paid for again by an improvement of at least {figure(surely)} that bears "
-                "it already"
-            )
-        elif allowed < limit:
-            limit, text = allowed, f"the champion's + {gate.calibration_margin:g}"
-    good = found <= limit
-    sign = "<=" if good else ">"
-    return Evidence(
-        "gate.calibration",
-        BLOCK if not good else Verdict.WARN if paid else PASS,
-        f"calibration error {found:.4f} {sign} {limit:.4f} ({text}){paid}",
-        found,
-        limit,
-        _bins(request, objective),
-    )
-
-
-def _cost(objective: str, y: Floats, error: float) -> float:
-    """What a calibration error costs at least, in the units of the loss."""
-    return error**2 * float(y.var()) if objective == "regression" else 2 * error**2
-
-
-def _bins(request: GateInput, objective: str) -> dict[str, Any]:
-    """Each model's reliability diagram: [mean score, mean outcome, rows] of each bin."""
-    sides = {"candidate": request.candidate, "champion": request.champion}
-    return {
-        name: [
-            [round(float(score), 6), round(float(outcome), 6), int(rows)]
-            for score, outcome, rows in zip(*reliability(objective, request.y, scores), strict=True)
-        ]
-        for name, scores in sides.items()
-        if scores is not None
-    }

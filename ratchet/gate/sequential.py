@@ -54,10 +54,13 @@ class Comparison(Bettor):
     Attributes:
         champion: its version; None before there is one.
         number: 1 and how many comparisons ended without a promotion; it decides the level.
+        ranks: before there is a champion, how far the order of the candidates' scores was better
+            than chance, in standard errors, summed over the windows.
     """
 
     champion: int | None = None
     number: int = 1
+    ranks: float = 0.0
 
     def level(self, alpha: float) -> float:
         """The chance of a wrong promotion that this comparison may take."""
@@ -70,7 +73,7 @@ class Comparison(Bettor):
         """
         if champion == self.champion:
             return self
-        fresh = replace(self, champion=champion, capital=Comparison().capital, windows=0)
+        fresh = replace(self, champion=champion, capital=Comparison().capital, windows=0, ranks=0.0)
         return fresh if promoted else replace(fresh, number=self.number + 1)
 
     @classmethod

@@ -25,8 +25,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ratchet.contracts.calibration import equal_mass
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import auc, clustered_error, equal_mass, student_quantile
+from ratchet.contracts.metrics import auc, clustered_error, student_quantile
 from ratchet.gate.rule import as_numbers
 
 if TYPE_CHECKING:

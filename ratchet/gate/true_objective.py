@@ -18,15 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ratchet.contracts.calibration import equal_mass
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import (
-    LOSS_NAME,
-    Estimate,
-    auc,
-    clustered_error,
-    equal_mass,
-    student_quantile,
-)
+from ratchet.contracts.metrics import LOSS_NAME, Estimate, auc, clustered_error, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOADABLE = "register.loadable"
+ASIDE = "objects.refused"  # the check that says which objects were put into quarantine whole
 SOURCES = 20  # that a decision names
 _GATE_OUTCOMES: dict[Verdict, Outcome] = {
     Verdict.PASS: "promoted",
@@ -48,7 +49,9 @@ def decide(
     if verdict.severity >= Verdict.BLOCK.severity:
         return "blocked", _because(data, verdict)
     if rows_in == 0:
-        return "no_data", ("0 rows landed for this window, so nothing was trained",)
+        aside = [e.arithmetic for e in data if e.check == ASIDE]
+        nothing = "0 rows landed for this window, so nothing was trained"
+        return "no_data", ("; ".join([*aside, nothing]),)
     if not verdict.lets_through:
         return "held", _because(data, verdict) or ("no evidence on the data: it never passes",)
     if no_candidate:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ratchet.errors import NoCandidate
+from ratchet.self_train.unit import in_unit, unit_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ OBJECTIVES = {
 
 
 def train(training: TrainingSet, definition: Definition, recipe: Recipe) -> bytes:
-    """Train one booster (hist, native categories).
+    """Train one booster (hist, native categories); a target's unit makes no difference.
 
     Returns:
         The model as UBJ.
@@ -39,14 +40,17 @@ def train(training: TrainingSet, definition: Definition, recipe: Recipe) -> byte
             that are not finite or no class, infinite features, or no feature with any value.
     """
     refuse_unlearnable(training, definition)
-    return boost(
+    numbers = definition.label.objective == "regression"
+    unit = unit_of(training.labels) if numbers else 1.0
+    model = boost(
         training.matrix,
-        training.labels,
+        training.labels if unit == 1 else training.labels / training.labels.dtype.type(unit),
         training.features,
         parameters(definition, recipe),
         recipe.rounds,
         weights=training.weights if recipe.half_life is not None else None,
     )
+    return model if unit == 1 else in_unit(model, unit, definition.train.threads)
 
 
 def boost(

@@ -206,7 +206,8 @@ def _agreement(
 
 def margin(influence: Floats, events: Any, alpha: float) -> float:
     """From the estimate to its one-sided upper bound, by Student's t over stretches of time."""
-    from ratchet.contracts.metrics import clustered_error, equal_mass, student_quantile
+    from ratchet.contracts.calibration import equal_mass
+    from ratchet.contracts.metrics import clustered_error, student_quantile
 
     groups = equal_mass(events, BLOCKS)
     n = int(groups.max()) + 1

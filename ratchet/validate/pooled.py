@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ratchet.contracts.calibration import equal_mass
 from ratchet.contracts.columns import KEY
-from ratchet.contracts.metrics import equal_mass
 
 if TYPE_CHECKING:
     import numpy as np

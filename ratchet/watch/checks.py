@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from ratchet.contracts.calibration import equal_mass
 from ratchet.contracts.evidence import Evidence, Verdict
-from ratchet.contracts.metrics import clustered_error, equal_mass, figure, student_quantile
+from ratchet.contracts.metrics import clustered_error, figure, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np

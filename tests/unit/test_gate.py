@@ -399,8 +399,11 @@ def test_a_candidate_may_not_be_worse_calibrated_than_the_champion_allows() -> N
     evidence = found(shifted)["gate.calibration"]
     assert evidence.verdict is Verdict.BLOCK
     assert "the maximum" in evidence.arithmetic or "the champion's + 0.02" in evidence.arithmetic
-    nearer = replace(case, champion=case.candidate, candidate=np.clip(case.candidate + 0.06, 0, 1))
-    assert found(nearer)["gate.calibration"].arithmetic.endswith("(the champion's + 0.02)")
+    nearer = replace(case, champion=case.candidate, candidate=np.clip(case.candidate + 0.09, 0, 1))
+    assert found(nearer)["gate.calibration"].arithmetic.endswith(
+        "(the champion's + 0.02): shown at level 0.05"
+    )
+    assert found(nearer)["gate.calibration"].verdict is Verdict.BLOCK
 
 
 def test_worse_calibration_passes_where_a_much_better_candidate_pays_for_it_twice() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
-from ratchet.contracts import metrics
+from ratchet.contracts import calibration, metrics
 
 RANDOM = np.random.default_rng(0)
 
@@ -97,8 +97,8 @@ def test_calibration_error_of_a_right_score_is_about_zero_and_of_a_wrong_one_wha
     random = np.random.default_rng(3)
     scores = random.random(50_000) * 0.6 + 0.2
     y = (random.random(50_000) < scores).astype(float)
-    assert metrics.calibration_error("binary", y, scores) < 0.01
-    assert metrics.calibration_error("binary", y, scores + 0.1) == pytest.approx(0.1, abs=0.01)
+    assert calibration.calibration_error("binary", y, scores) < 0.01
+    assert calibration.calibration_error("binary", y, scores + 0.1) == pytest.approx(0.1, abs=0.01)
 
 
 def test_the_noise_of_small_samples_is_not_taken_for_miscalibration() -> None:
@@ -107,8 +107,8 @@ def test_the_noise_of_small_samples_is_not_taken_for_miscalibration() -> None:
         random = np.random.default_rng(seed)
         scores = random.random(300)
         y = (random.random(300) < scores).astype(float)
-        found.append(metrics.calibration_error("binary", y, scores))
-        bins = metrics.equal_mass(scores, 15)
+        found.append(calibration.calibration_error("binary", y, scores))
+        bins = calibration.equal_mass(scores, 15)
         gaps = (np.bincount(bins, y) - np.bincount(bins, scores)) / np.bincount(bins)
         plain.append(np.sqrt((gaps**2).mean()))
     assert np.mean(plain) > 0.08
@@ -119,33 +119,33 @@ def test_the_bins_of_a_reliability_diagram_say_what_calibration_error_measures()
     random = np.random.default_rng(3)
     scores = random.random(30_000)
     y = (random.random(30_000) < scores).astype(float)
-    score, outcome, rows = metrics.reliability("binary", y, scores)
-    assert len(score) == metrics.CALIBRATION_BINS
+    score, outcome, rows = calibration.reliability("binary", y, scores)
+    assert len(score) == calibration.CALIBRATION_BINS
     assert rows.sum() == 30_000
     assert np.ptp(rows) <= 1
     assert (np.diff(score) > 0).all()
     assert np.abs(score - outcome).max() < 0.05
     assert np.average(outcome, weights=rows) == pytest.approx(y.mean())
     shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.7, 0.2, 0.1]])
-    score, outcome, rows = metrics.reliability("multiclass", np.array([0.0, 1.0, 2.0]), shares)
+    score, outcome, rows = calibration.reliability("multiclass", np.array([0.0, 1.0, 2.0]), shares)
     assert (score.tolist(), outcome.tolist(), rows.tolist()) == ([0.7, 0.8], [0.5, 1.0], [2, 1])
-    score, outcome, _ = metrics.reliability(
+    score, outcome, _ = calibration.reliability(
         "regression", np.array([5.0, 9.0]), np.array([4.0, 7.0])
     )
     assert (score.tolist(), outcome.tolist()) == ([4.0, 7.0], [5.0, 9.0])
-    assert len(metrics.reliability("binary", np.zeros(0), np.zeros(0))[0]) == 0
+    assert len(calibration.reliability("binary", np.zeros(0), np.zeros(0))[0]) == 0
 
 
 def test_calibration_of_other_objectives() -> None:
     random = np.random.default_rng(4)
     scores = random.dirichlet(np.ones(3), 20_000)
     y = (random.random((20_000, 1)) > scores.cumsum(axis=1)).sum(axis=1).astype(float)
-    assert metrics.calibration_error("multiclass", y, scores) < 0.02
-    assert metrics.calibration_error("multiclass", np.roll(y, 1), scores) > 0.2
+    assert calibration.calibration_error("multiclass", y, scores) < 0.02
+    assert calibration.calibration_error("multiclass", np.roll(y, 1), scores) > 0.2
     target = np.array([0.0, 2.0])
-    assert metrics.calibration_error("regression", target, target + 0.5) == pytest.approx(0.5)
-    assert np.isnan(metrics.calibration_error("regression", np.ones(2), np.ones(2)))
-    assert np.isnan(metrics.calibration_error("binary", np.zeros(0), np.zeros(0)))
+    assert calibration.calibration_error("regression", target, target + 0.5) == pytest.approx(0.5)
+    assert np.isnan(calibration.calibration_error("regression", np.ones(2), np.ones(2)))
+    assert np.isnan(calibration.calibration_error("binary", np.zeros(0), np.zeros(0)))
 
 
 def test_summaries_hold_only_what_is_defined() -> None:
@@ -171,18 +171,18 @@ def test_groups_of_equal_mass_are_ordered_never_part_ties_and_have_no_gaps(
     values: list[int], groups: int
 ) -> None:
     ticks = np.array(values)
-    codes = metrics.equal_mass(ticks, groups)
+    codes = calibration.equal_mass(ticks, groups)
     assert set(codes.tolist()) == set(range(codes.max() + 1))
     assert codes.max() < groups
     order = np.argsort(ticks, kind="stable")
     assert (np.diff(codes[order]) >= 0).all()
     assert all(len(set(codes[ticks == v].tolist())) == 1 for v in set(values))
     shuffled = np.random.default_rng(0).permutation(len(ticks))
-    assert np.array_equal(metrics.equal_mass(ticks[shuffled], groups), codes[shuffled])
+    assert np.array_equal(calibration.equal_mass(ticks[shuffled], groups), codes[shuffled])
 
 
 def test_distinct_values_make_equal_groups() -> None:
-    assert np.bincount(metrics.equal_mass(np.arange(100), 8)).tolist() == [13, 12, 13, 12] * 2
+    assert np.bincount(calibration.equal_mass(np.arange(100), 8)).tolist() == [13, 12, 13, 12] * 2
 
 
 @given(st.integers(0, 5000), st.integers(1, 500))

@@ -249,7 +249,7 @@ def test_labels_that_fit_nothing_are_refused(labels, objective, message):
 
 @pytest.mark.parametrize(
     ("unit", "middle", "said"),
-    [(1.0, 0.0, ""), (1e9, 0.0, ""), (1e-6, 0.0, "multiply it"), (1.0, 1e7, "shift it")],
+    [(1.0, 0.0, ""), (1e9, 0.0, ""), (1e-6, 0.0, ""), (1.0, 1e7, "shift it")],
 )
 def test_a_target_that_the_trees_cannot_see_is_warned_of(unit, middle, said):
     values = middle + unit * np.random.default_rng(1).normal(size=5000)
