@@ -18,7 +18,15 @@ from ratchet.contracts.score import predict
 from ratchet.errors import ModelError, NotFound
 from tasks.cycle import Cycle
 from tasks.fitness import fitness
-from tasks.labelled import by_window, labelled, numbers, seed_of, trusted_rows, window_indices
+from tasks.labelled import (
+    by_window,
+    labelled,
+    numbers,
+    only,
+    seed_of,
+    trusted_rows,
+    window_indices,
+)
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
 from tasks.shortcut import shortcut_input
 from tasks.taught import untaught
@@ -119,14 +127,12 @@ def _on_trusted(cycle: Cycle) -> core.TrustedInput | None:
 
 def _probe(cycle: Cycle) -> Evidence:
     """Does a rare value of the last windows turn the candidate's predictions?"""
-    import pyarrow as pa
-
     candidate = cycle.candidates[cycle.chosen or ""]
     last = cycle.workspace.calendar.window_of(cycle.judged_cut().holdout_before - 1).index
     span = (last - rules.PROBED + 1, last)
     rows, labels = labelled(cycle, cycle.window, span, None, revoked=False)
     unsealed = ~sealed_mask(cycle.workspace, rows)
-    rows, labels = rows.filter(pa.array(unsealed)), labels[unsealed]
+    rows, labels = only(rows, unsealed), labels[unsealed]
     control = unsealed_of(cycle.workspace, trusted_rows(cycle, cycle.window, span))
     return rules.probe(
         by_window(cycle, rules.Sample(rows, labels), span),

@@ -132,7 +132,7 @@ def labelled(
     start, end = _bounds(cycle, span)
     mature = events < window.end - definition.label_delay
     keep = (events >= start) & (events < end) & (np.isfinite(labels) | mature)
-    return _only(rows, keep), labels[keep]
+    return only(rows, keep), labels[keep]
 
 
 def rows_of_labels(
@@ -155,7 +155,7 @@ def rows_of_labels(
     return rows.take(where.drop_null()), np.asarray(where.is_valid())
 
 
-def _only(rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:
+def only(rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:
     """The rows of a mask; those of one stretch, as most are, without a copy of each value."""
     import numpy as np
     import pyarrow as pa

@@ -74,7 +74,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 _BY_TRUTH = ("control.", "audit.", "source.")  # compared with rows or records of another path
-_TOTALS = ("rows.",)  # follow from what others found
+_TOTALS = ("rows.count", "rows.quarantined_share")  # follow from what others found
 
 
 def telling(evidence: Evidence) -> tuple[int, int]:
