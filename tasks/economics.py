@@ -158,17 +158,19 @@ def _predictions(cycle: Cycle, trained: Decision | None) -> list[int]:
 
 
 def work_of(known: Evidence, definition: Definition, recipe: Recipe, before: int) -> float:
-    """The work of training a recipe on what happened before a tick, in cells."""
+    """The work of training a recipe on what happened before a tick, in cells; as much again where
+    each half of the rows is learned too."""
     length = definition.calendar.length
     since = None if recipe.history is None else before - recipe.history * length
     found = known.labelled.within(since, before)
-    return core.cells(
+    once = core.cells(
         found.stop - found.start,
         len(definition.features),
         recipe.rounds,
         recipe.max_depth,
         len(definition.label.classes),
     )
+    return 2 * once if core.has_halves(recipe) else once
 
 
 def _avoid(cycle: Cycle, choice: core.Choice) -> None:

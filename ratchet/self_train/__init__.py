@@ -37,7 +37,7 @@ from ratchet.self_train.economics import (
     units_of,
 )
 from ratchet.self_train.fit import train
-from ratchet.self_train.halves import foreseen, halves_loss
+from ratchet.self_train.halves import foreseen, halves_loss, has_halves
 from ratchet.self_train.members import Moment, Plan, at, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
@@ -89,6 +89,7 @@ __all__ = [
     "fell",
     "foreseen",
     "halves_loss",
+    "has_halves",
     "in_force",
     "invest",
     "join_labels",

@@ -16,14 +16,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.recipes import Member
 from ratchet.contracts.score import booster, margins_of, scores_of
 from ratchet.errors import NoCandidate
 from ratchet.self_train.fit import train
 
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
-    from ratchet.contracts.recipes import Member
+    from ratchet.contracts.recipes import Recipe
     from ratchet.self_train.training_set import TrainingSet
+
+
+def has_halves(recipe: Recipe) -> bool:
+    """Whether training it also means to learn each half of its rows: what learns the newest window
+    alone, each window anew, from true labels."""
+    return (
+        isinstance(recipe, Member)
+        and recipe.history == 1
+        and recipe.every == 1
+        and recipe.teacher is None
+    )
 
 
 def halves_loss(training: TrainingSet, definition: Definition, member: Member) -> float | None:
@@ -33,12 +45,12 @@ def halves_loss(training: TrainingSet, definition: Definition, member: Member) -
     features, and a random split would take that for skill (Roberts et al. 2017).
 
     Returns:
-        In the unit of :func:`ratchet.contracts.metrics.row_losses`; None for a member of more than
-        one window, one with a teacher, or where a half cannot be learned from.
+        In the unit of :func:`ratchet.contracts.metrics.row_losses`; None for a member without
+        halves, or where one cannot be learned from.
     """
     import numpy as np
 
-    if member.history != 1 or member.every != 1 or member.teacher is not None:
+    if not has_halves(member):
         return None
     objective, middle = definition.label.objective, training.rows // 2
     parts = slice(0, middle), slice(middle, training.rows)
