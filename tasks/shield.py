@@ -19,7 +19,7 @@ from ratchet.contracts.columns import (
     SOURCE,
     labels_schema,
 )
-from ratchet.contracts.evidence import Evidence, Verdict, worst
+from ratchet.contracts.evidence import Evidence, Verdict, telling, worst
 from ratchet.contracts.seams import Append
 from ratchet.errors import ObjectError, StorageError
 from tasks import accounts, quarantine
@@ -130,7 +130,7 @@ def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
     evidence = list(rules.compare(sample, trusted, definition, seed=seed).evidence)
     if rules.verdict(evidence).lets_through:
         return Judged()
-    cause = max(evidence, key=lambda e: e.verdict.severity)
+    cause = min(evidence, key=telling)
     text = f"{len(mine):,} rows came after their labels: {cause.arithmetic}"
     said = Evidence("control.late", Verdict.WARN, f"{text}; quarantined alone", float(len(mine)))
     return Judged([said], late, replace(cause, check="control.late", arithmetic=text))
@@ -201,7 +201,7 @@ def _all_or_nothing(fresh: pa.Table, evidence: list[Evidence]) -> Judged:
 
     if rules.verdict(evidence).lets_through:
         return Judged(evidence)
-    cause = max(evidence, key=lambda e: e.verdict.severity)
+    cause = min(evidence, key=telling)
     return Judged(evidence, np.ones(fresh.num_rows, dtype=bool), cause)
 
 

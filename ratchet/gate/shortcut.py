@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ratchet.contracts.calibration import equal_mass
-from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.evidence import Evidence, Verdict, telling
 from ratchet.contracts.metrics import auc, clustered_error, student_quantile
 from ratchet.gate.rule import as_numbers
 
@@ -96,7 +96,7 @@ def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evide
         text = f"no feature carries more than {JUMP:g} of the gain; most {most:.2f}"
         return [Evidence(CHECK, Verdict.PASS, text, most, JUMP)]
     found = [_judge(name, request, definition) for name in leaning]
-    return [max(found, key=lambda e: e.verdict.severity)]
+    return [min(found, key=telling)]
 
 
 def power(y: Floats, codes: Ints, blocks: Ints) -> Power:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.columns import KEY, SOURCE
-from ratchet.contracts.evidence import Evidence, Verdict, worst
+from ratchet.contracts.evidence import Evidence, Verdict, telling, worst
 from ratchet.validate.control import compare
 from ratchet.validate.sample import Comparison, Sample
 
@@ -76,7 +76,7 @@ def blame(
         if not mine.any():
             continue
         found = compare(_pick(batch, sent == name), _pick(control, mine), alone, seed=seed)
-        cause = max(found.evidence, key=lambda e: e.verdict.severity)
+        cause = min(found.evidence, key=telling)
         if cause.verdict is Verdict.BLOCK:
             against[name] = cause
     if not against or len(against) == len(names):
