@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train.halves import foreseen
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import weigh
-from ratchet.self_train.temperature import sharpness_losses, temper
+from ratchet.self_train.temperature import in_common, sharpness_losses, temper
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,7 @@ def engine(
     def policy(fits: Fits, delay: int) -> Iterator[Step]:
         losses: list[dict[str, float]] = []
         warmth: list[dict[str, float]] = []
+        mixtures: list[Mapping[str, float]] = []  # that were scored
         before: Mapping[str, Fit] = {}
         mixed: Mixed | None = None
         names, paid = [m.name for m in members], set[int]()
@@ -67,6 +69,7 @@ def engine(
                 losses.append(_losses(fits, before, known - 1))
             if mixed and tempered:
                 warmth.append(_at_each_sharpness(fits, mixed, known - 1))
+                mixtures.append(mixed.weights)
             parts = {member.name: _fit(fits, member, known) for member in members}
             halves = _halves(fits, members, known - 1) if halved and follow else {}
             trained = [fit for fit in parts.values() if id(fit) not in paid]
@@ -77,7 +80,8 @@ def engine(
                 lost = {n: _lost(pair) for n, pair in halves.items()}
                 seen[-1] = foreseen(seen[-1], lost)
             weights = weigh(names, seen).weights
-            mixed = Mixed(parts, weights, temper(warmth).value)
+            alike = [in_common(*pair) for pair in pairwise([*mixtures, weights])]
+            mixed = Mixed(parts, weights, temper(warmth, alike).value)
             yield Step(mixed, trained, [fit for pair in halves.values() for fit in pair])
 
     return policy

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ratchet import self_train as core
@@ -226,11 +227,17 @@ def _halves_of(newest: Decision, parts: Sequence[MemberLineage]) -> dict[str, fl
     }
 
 
-def temper(definition: Definition, history: Sequence[Decision]) -> core.Temperature:
-    """The temperature from what the decisions so far, oldest first, saw of the mixture."""
+def temper(
+    definition: Definition, history: Sequence[Decision], weights: Mapping[str, float]
+) -> core.Temperature:
+    """The temperature of a mixture of these weights, from what the decisions so far, oldest first,
+    saw of earlier ones."""
     if definition.label.objective == "regression":
         return core.Temperature(1.0, "values have no temperature")
-    return core.temper([d.sharpness_losses for d in history if d.sharpness_losses])
+    scored = [d for d in history if d.sharpness_losses and d.lineage]
+    mixed = [{m.name: m.weight for m in d.lineage.members} for d in scored if d.lineage]
+    alike = [core.in_common(*pair) for pair in pairwise([*mixed, weights])]
+    return core.temper([d.sharpness_losses for d in scored], alike)
 
 
 def training_key(

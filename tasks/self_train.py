@@ -131,7 +131,7 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     found = members.weigh(
         definition, cycle.history, [core.member_lineage(part, 0.0) for part in parts]
     )
-    warmth = members.temper(definition, cycle.history)
+    warmth = members.temper(definition, cycle.history, found.weights)
     before = known.labelled.within(None, cut.train_before)
     positions, labels = known.labelled.positions[before], known.labelled.labels[before]
     bundle = core.mixture_of(

@@ -156,7 +156,7 @@ def _weights(workspace: Workspace, lineage: Lineage, again: Lineage) -> Evidence
     before = decisions.before(workspace, made)
     recorded = {m.name: m.weight for m in lineage.members}
     found = members.weigh(workspace.definition, before, again.members).weights
-    warmth = members.temper(workspace.definition, before).value
+    warmth = members.temper(workspace.definition, before, found).value
     worst = max(abs(found[n] - weight) for n, weight in recorded.items())
     worst = max(worst, abs(warmth - lineage.temperature))
     shown = ", ".join(f"{n} {weight:.4f}" for n, weight in recorded.items())

@@ -45,7 +45,13 @@ from ratchet.self_train.pseudo import Taught, teach, waiting
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
 from ratchet.self_train.search import entered, failed, judged, planned, scored
 from ratchet.self_train.search_state import State, Trial, in_force
-from ratchet.self_train.temperature import SHARPNESS, Temperature, sharpness_losses, temper
+from ratchet.self_train.temperature import (
+    SHARPNESS,
+    Temperature,
+    in_common,
+    sharpness_losses,
+    temper,
+)
 from ratchet.self_train.training_set import (
     History,
     TrainingSet,
@@ -90,6 +96,7 @@ __all__ = [
     "foreseen",
     "halves_loss",
     "has_halves",
+    "in_common",
     "in_force",
     "invest",
     "join_labels",

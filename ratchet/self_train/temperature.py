@@ -31,6 +31,7 @@ RATE = 50.0  # how fast it follows losses
 DISCOUNT = 0.9  # what evidence is worth a window later
 SHARE = 0.05  # that goes back to the prior each window, so that nothing dies out
 PRIOR = 20.0  # how strongly a sharpness of 1 is believed before anything was seen
+MOST = 8.0  # nats by which one window may move belief against belief
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Temperature:
 
 def temper(
     losses: Sequence[Mapping[str, float]],
+    alike: Sequence[float] | None = None,
     *,
     rate: float = RATE,
     discount: float = DISCOUNT,
@@ -59,21 +61,31 @@ def temper(
     surer loses most when the world turns. So the grid ends at :data:`BOLD`, or where a long
     unbroken run of windows did best at more, at the least of these.
 
+    A mixture that the world has turned against was far too sure, but the next one is another: its
+    weight has gone to members that know the new world. So a window counts by what the two mixtures
+    share, and never for more than :data:`MOST`, which keeps one outlier from ruling (as bounded
+    losses do for Hedge).
+
     Args:
         losses: sharpness, as text, to the mean log loss of the mixture's log odds multiplied by
             it, for windows whose labels are mature, oldest first. As for the weights, each on the
             first rows after those that the mixture had learned.
+        alike: for each of these windows, how much the mixture that was scored has in common with
+            the one that came after it (:func:`in_common`); left out: everything.
         rate: belief against belief is ``exp(rate x difference of mean losses)``.
         discount: in [0, 1].
         share: in [0, 1).
     """
     most = _most([window for window in losses if _scored(window, BOLD)])
-    scored = [window for window in losses if _scored(window, most)]
+    shares = [1.0] * len(losses) if alike is None else alike
+    scored = [(w, a) for w, a in zip(losses, shares, strict=True) if _scored(w, most)]
     prior = {f"{s:g}": -PRIOR * (s - 1) ** 2 for s in SHARPNESS if s <= most}
     logs = _normal(prior)
     start = dict(logs)
-    for window in scored:
-        faded = {s: discount * logs[s] + (1 - discount) * prior[s] - rate * window[s] for s in logs}
+    for window, common in scored:
+        least = min(window[s] for s in logs)
+        against = {s: min(rate * common * (window[s] - least), MOST) for s in logs}
+        faded = {s: discount * logs[s] + (1 - discount) * prior[s] - against[s] for s in logs}
         back = _normal(faded)
         logs = {
             s: math.log((1 - share) * math.exp(back[s]) + share * math.exp(start[s])) for s in logs
@@ -83,6 +95,12 @@ def temper(
     mean = math.fsum(math.exp(v) * float(s) for s, v in logs.items())
     value = 1 / mean
     return Temperature(value, f"temperature {value:.2f} after {len(scored)} scored windows")
+
+
+def in_common(scored: Mapping[str, float], after: Mapping[str, float]) -> float:
+    """What two mixtures share, by the weights of their members: 1 for the same weights, 0 where no
+    member has weight in both."""
+    return math.fsum(min(weight, after.get(name, 0.0)) for name, weight in scored.items())
 
 
 def _scored(window: Mapping[str, float], most: float) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.score import mix, scores_of
-from ratchet.self_train import SHARPNESS, sharpness_losses, temper
+from ratchet.self_train import SHARPNESS, in_common, sharpness_losses, temper
 from ratchet.self_train.temperature import BOLD, STEADY
 
 KEYS = [f"{s:g}" for s in SHARPNESS]
@@ -86,3 +86,28 @@ def test_what_is_recorded_is_the_loss_of_the_tempered_margins():
     tempered = scores_of("multiclass", mix({"a": margins}, {"a": 1.0}, temperature=1 / 0.5))
     assert found["0.5"] == pytest.approx(row_losses("multiclass", y, tempered).mean())
     assert list(found) == KEYS
+
+
+def test_a_window_counts_by_what_the_mixtures_share():
+    turned = drawn(3.0, 1)
+    whole, half, none = (temper([turned], [share]).value for share in (1.0, 0.5, 0.0))
+    assert whole > half > none == pytest.approx(temper([dict.fromkeys(KEYS, 1.0)]).value)
+    assert temper([turned]).value == whole
+
+
+@given(windows)
+def test_no_window_moves_belief_by_more_than_its_bound(losses):
+    """However far apart: what loses a million nats more counts like what loses a few."""
+    far = [{s: v * 1e6 for s, v in window.items()} for window in losses[: STEADY - 1]]
+    near = []
+    for window in far:
+        least = min(v for s, v in window.items() if float(s) <= BOLD)
+        near.append({s: min(v, least + 1.0) for s, v in window.items()})
+    assert temper(far).value == pytest.approx(temper(near).value)
+
+
+def test_what_mixtures_share_goes_by_their_weights():
+    even = {"anchor": 0.5, "fresh": 0.5}
+    assert in_common(even, even) == 1
+    assert in_common(even, {"anchor": 0.1, "fresh": 0.9}) == pytest.approx(0.6)
+    assert in_common(even, {"other": 1.0}) == 0
