@@ -9,6 +9,7 @@ from ratchet.contracts.clock import Window
 from ratchet.contracts.columns import DECISIONS
 from ratchet.contracts.lineage import Decision
 from ratchet.errors import ModelError, NotFound, Refused
+from ratchet.ingest import check_classes
 from tasks import decisions, observe
 from tasks.cycle import Cycle
 
@@ -74,11 +75,17 @@ def already_decided(workspace: Workspace, window: Window) -> Decision | None:
 
 
 def begin(workspace: Workspace, window: Window, again: str = "") -> Cycle:
-    """A cycle with what earlier ones left: their decisions, and the champion, verified."""
+    """A cycle with what earlier ones left: their decisions, and the champion, verified.
+
+    Raises:
+        DefinitionError: the champion was trained on other classes than are declared now.
+    """
     cycle = Cycle(workspace, window, again)
     cycle.history = decisions.done(workspace, decisions.RECENT)
     cycle.ledger = dict(cycle.history[-1].ledger) if cycle.history else {}
     cycle.champion = workspace.registry.alias(workspace.name, "champion")
     if cycle.champion:
         cycle.champion_bundle = workspace.registry.load(workspace.name, cycle.champion.version)
+        trained = cycle.champion_bundle.manifest.classes
+        check_classes(workspace.definition.label, trained, cycle.champion.version)
     return cycle

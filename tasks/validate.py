@@ -108,7 +108,7 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     evidence = [
         *judged.evidence,
         *of_revoked(refused, "row"),
-        *_repeated(copies),
+        *_repeated(copies, "rows"),
         *_columns(cycle, window, kept),
         quota.evidence,
     ]
@@ -167,7 +167,7 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
             before=_labels_before(cycle, window, fresh),
         ),
         *of_revoked(refused, "label"),
-        *_repeated(copies),
+        *_repeated(copies, "labels"),
     ]
     evidence = reconsider(cycle, window, fresh, evidence)
     rejects = [*refused, *conflicting]
@@ -235,11 +235,11 @@ def _labels_before(cycle: Cycle, window: Window, fresh: pa.Table) -> list[Any]:
     return [table[LABEL].to_numpy() for table in found]
 
 
-def _repeated(copies: int) -> list[Evidence]:
+def _repeated(copies: int, what: str) -> list[Evidence]:
     if not copies:
         return []
-    text = f"{copies} copies of rows that were there before were dropped"
-    return [Evidence("rows.copies", Verdict.WARN, text, float(copies), 0.0)]
+    text = f"{copies:,} copies of {what} that were there before were dropped"
+    return [Evidence(f"{what}.copies", Verdict.WARN, text, float(copies), 0.0)]
 
 
 def _champion_scores(cycle: Cycle, labels: pa.Table) -> Any:

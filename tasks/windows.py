@@ -31,14 +31,15 @@ def landed(workspace: Workspace) -> list[Window]:
     them would move the watermark past all that is still to come.
 
     Raises:
-        NotFound: nothing has landed.
+        NotFound: no row has landed.
     """
     land(workspace)
     counts = workspace.landing_tables.windows(LANDED)
     if not counts:
         raise NotFound(
-            f"nothing has landed for {workspace.name} in {workspace.zone.name}: put files there "
-            f"that match {workspace.definition.source.features!r} and run this again"
+            f"no row has landed for {workspace.name} in {workspace.zone.name}: put files with rows "
+            f"there that match {workspace.definition.source.features!r} and run this again; "
+            "'ratchet quarantine list' shows what was refused"
         )
     return core.complete(workspace.definition, counts, time.time_ns() // 1000)
 
@@ -47,7 +48,7 @@ def newest(workspace: Workspace) -> Window:
     """The newest complete window.
 
     Raises:
-        NotFound: nothing has landed, or no window is complete.
+        NotFound: no row has landed, or no window is complete.
     """
     complete = landed(workspace)
     if not complete:
@@ -80,7 +81,7 @@ def undecided(workspace: Workspace, start: str | None, end: str | None) -> list[
     """The windows of ``[start, end)`` that no cycle has decided, in order.
 
     Raises:
-        NotFound: nothing has landed.
+        NotFound: no row has landed.
         Refused: the range reaches behind the newest decided window.
     """
     calendar = workspace.calendar

@@ -114,14 +114,37 @@ def _csv(path: Path, _: int) -> pa.Table:
 
 
 def _json(path: Path, _: int) -> pa.Table:
+    """Arrow makes a time of text such as ``2013-01-01T05:00Z`` and forgets that it had a zone."""
+    import pyarrow as pa
+
+    table = _json_lines(path)
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    texts = _json_lines(path, pa.schema([(name, pa.string()) for name in times])) if times else None
+    for name in times:
+        if texts is not None and _zoned(texts[name]):
+            place = table.column_names.index(name)
+            zoned = table[name].cast(pa.timestamp(table[name].type.unit, "UTC"))
+            table = table.set_column(place, name, zoned)
+    return table
+
+
+def _json_lines(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     import pyarrow.json as arrow_json
 
     with _opened(path) as stream:
         return arrow_json.read_json(
             stream,
             read_options=arrow_json.ReadOptions(block_size=_BLOCK),
-            parse_options=arrow_json.ParseOptions(newlines_in_values=False),
+            parse_options=arrow_json.ParseOptions(explicit_schema=schema, newlines_in_values=False),
         )
+
+
+def _zoned(texts: pa.ChunkedArray) -> bool:
+    """Whether every time names its zone."""
+    import pyarrow.compute as pc
+
+    named = pc.match_substring_regex(texts.drop_null(), r":[0-9.]+(Z|[+-]\d{2}(:?\d{2})?)\s*$")
+    return bool(pc.all(named).as_py())
 
 
 def _opened(path: Path) -> Any:

@@ -126,11 +126,13 @@ def _show_status(one: dict[str, Any]) -> None:
         console.print(f"  champion    version {one['champion']} since window {since} {metric}")
     else:
         console.print("  champion    none yet")
-    outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items()) or "none"
-    console.print(f"  windows     {one['windows']} decided, newest {one['newest']}: {outcomes}")
+    outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items())
+    decided = f"{one['windows']} decided, newest {one['newest']}: {outcomes}"
+    console.print(f"  windows     {decided if one['windows'] else 'none decided yet'}")
     out = held_back(one["rows_quarantined"], one["labels_quarantined"])
     console.print(f"  rows        {one['rows_accepted']:,} accepted, {out} held back")
-    console.print(f"  quarantine  {one['open_quarantine']} entries wait for a person")
+    waits = "entry waits" if one["open_quarantine"] == 1 else "entries wait"
+    console.print(f"  quarantine  {one['open_quarantine']} {waits} for a person")
     if sealed := one.get("sealed"):
         many = "" if sealed["readings"] == 1 else "s"
         console.print(

@@ -130,8 +130,9 @@ def summary(decisions: Sequence[Decision]) -> None:
     out = held_back(sum(d.quarantined for d in first), sum(d.labels_quarantined for d in first))
     more = len(decisions) - len(first)
     also = f", {more} learned from once more" if more else ""
+    windows = "window" if len(first) == 1 else "windows"
     console.print(
-        f"\n{len(first)} windows{also}: {shown}. {rows:,} rows accepted, {out} held back."
+        f"\n{len(first)} {windows}{also}: {shown}. {rows:,} rows accepted, {out} held back."
     )
     if any(d.outcome == "promoted" for d in decisions):
         served = [d.champion_after for d in decisions if d.champion_after is not None]

@@ -74,14 +74,15 @@ class Clock:
         Raises:
             DefinitionError: unknown unit, a unit on an integer clock, or more than 100 years.
         """
-        found = re.fullmatch(r"([0-9]{1,15})([wdhms]?)", str(text).strip())
+        found = re.fullmatch(r"([0-9]{1,18})([wdhms]?)", str(text).strip())
         if not found:
             raise DefinitionError(f"duration {text!r}: expected a form such as 7d, 2w, 12h or 500")
         number, unit = int(found[1]), found[2]
         if self.kind == "integer":
             if unit:
                 raise DefinitionError(
-                    f"duration {text!r}: the time column counts integers, so write a plain number"
+                    f"duration {text!r}: the time column counts integers, so write a plain number "
+                    "in its unit (a day of milliseconds is 86400000)"
                 )
             return number
         if not unit and number:

@@ -24,6 +24,7 @@ from ratchet.ingest.entries import (
     rows_from_payload,
 )
 from ratchet.ingest.followed import complete, followed
+from ratchet.ingest.labels import check_classes
 from ratchet.ingest.landed import NEVER
 from ratchet.ingest.objects import (
     new_objects,
@@ -43,6 +44,7 @@ __all__ = [
     "Role",
     "RowReject",
     "cell",
+    "check_classes",
     "complete",
     "dedupe",
     "escape_cell",

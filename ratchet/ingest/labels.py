@@ -9,6 +9,7 @@ never a class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from ratchet.contracts import columns as c
 from ratchet.contracts.sections import Label
-from ratchet.errors import Unreadable
+from ratchet.errors import DefinitionError, Unreadable
 from ratchet.ingest.columns import NULLS, boolean, category, not_finite, number, plain
 from ratchet.ingest.landed import (
     Int64s,
@@ -46,6 +47,28 @@ class Encoded:
     strange: Mask
     check: str
     reason: str
+
+
+def check_classes(label: Label, trained: Sequence[Any], version: int) -> None:
+    """Labels are kept, and scores given, by the place of their class: no class may change its own.
+
+    Args:
+        label: as the pipeline declares it now.
+        trained: the classes that the champion was trained on, in order.
+        version: the champion's, for the message.
+
+    Raises:
+        DefinitionError: a class was added, taken away or moved. One may be renamed in its place.
+    """
+    now, before = list(label.classes), list(trained)
+    moved = [value for value in now if value in before and now.index(value) != before.index(value)]
+    if len(now) == len(before) and not moved:
+        return
+    raise DefinitionError(
+        f"label.classes is {now}, but version {version}, the champion, was trained on {before}, "
+        "and every label so far is kept by its place in that list: put the list back, or begin a "
+        "pipeline of another name with the new one"
+    )
 
 
 def encode_labels(column: pa.ChunkedArray, label: Label, text: bool) -> Encoded:

@@ -20,7 +20,7 @@ UNITS = ("1m", "5m", "15m", "1h", "6h", "1d", "7d", "28d", "91d", "364d")
 ROWS, MOST, FEWEST = 500, 40, 6  # rows wanted in a window, and how many windows
 _DAY = 86_400_000_000
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
-_ZONED = r"(Z|:\d{2}[+-]\d{2}(:?\d{2})?)$"
+_ZONED = r"(Z|:\d{2}(\.\d+)?[+-]\d{2}(:?\d{2})?)$"
 _HINTS = (
     "at",
     "time",
@@ -36,6 +36,7 @@ _HINTS = (
     "week",
     "t",
 )
+_PARTS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 _LABELS = {"1m": "a minute", "1h": "an hour", "1d": "a day", "7d": "a week", "28d": "four weeks"}
 
 
@@ -59,6 +60,8 @@ def infer_time(table: pa.Table, options: InitOptions) -> tuple[Timeline, list[st
         said.append(f"{lost} rows have no time in {shown(name)}; ingest will quarantine them.")
     clock = Clock(kind)
     first, last = int(ticks[valid].min()), int(ticks[valid].max())
+    if kind == "integer" and (maybe := _since_1970(first, last)):
+        said.append(maybe)
     window = options.window or _window(kind, last - first + 1, int(valid.sum()))
     length = clock.duration(window)
     if length <= 0:
@@ -195,6 +198,20 @@ def _say_column(name: str, kind: str, zone: str | None, chosen: bool) -> str:
     if zone:
         said += f" They name no zone, so they are read as {zone}: change time.zone if not."
     return said
+
+
+def _since_1970(first: int, last: int) -> str:
+    """What integers that look like a computer's clock may be, and how long a day is in them."""
+    clock = Clock("timestamp")
+    earliest, latest = clock.parse("2000-01-01") // 10**6, clock.parse("2100-01-01") // 10**6
+    for unit, many in _PARTS.items():
+        if earliest * many <= first and last < latest * many:
+            days = [clock.show(tick // many // 86_400 * _DAY) for tick in (first, last)]
+            return (
+                f"These may be {unit} since 1970, from {days[0]} to {days[1]}: write a day as "
+                f"{86_400 * many} in --window and --label-delay."
+            )
+    return ""
 
 
 def _say_window(kind: str, window: str, windows: int, rows: int, chosen: bool) -> str:

@@ -351,6 +351,7 @@ def test_status_before_the_first_run(fresh: Terminal) -> None:
     said = fresh("status")
     assert said.code == 0, said.err
     assert "champion    none yet" in said.out
+    assert "windows     none decided yet" in said.out
 
 
 def test_status_says_what_serves_and_how_it_went(ratchet: Terminal) -> None:
@@ -680,7 +681,7 @@ def test_a_window_that_is_learned_from_once_more_counts_its_rows_once(
     assert "from trusted rows" in line(more)
     summary([blocked, more])
     out = capsys.readouterr().out
-    assert "1 windows, 1 learned from once more: 1 blocked, 1 promoted. 400 rows accepted" in out
+    assert "1 window, 1 learned from once more: 1 blocked, 1 promoted. 400 rows accepted" in out
     assert "The champion is version 2." in out
 
 

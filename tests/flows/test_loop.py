@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from flows.retrain import one_cycle, retrain, run_windows
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, KEY, LABELS, LANDED, QUARANTINE
 from ratchet.contracts.lineage import Decision
-from ratchet.errors import LeaseHeld, NotFound, Refused
+from ratchet.errors import DefinitionError, LeaseHeld, NotFound, Refused
 from ratchet.register import decision_page
 from tasks import decisions, quarantine, windows
 from tasks.progress import listening
@@ -138,7 +138,7 @@ def test_a_missed_run_loses_no_data(tmp_path: Path) -> None:
 def test_nothing_landed_is_said_clearly(tmp_path: Path) -> None:
     project(tmp_path)
     (tmp_path / "landing").mkdir()
-    with pytest.raises(NotFound, match="nothing has landed"):
+    with pytest.raises(NotFound, match="no row has landed"):
         run(tmp_path)
 
 
@@ -186,6 +186,36 @@ def test_fault_07_duplicate_delivery_renamed_copy_and_resent_object(tmp_path: Pa
         "features/w001.parquet",
         "features/w002.parquet",
     }
+
+
+def test_copies_of_rows_and_of_labels_are_counted_apart(tmp_path: Path) -> None:
+    project(tmp_path, 4)
+    run(tmp_path)
+    land_window(tmp_path, 4)
+    again = window_rows(1).slice(0, 30)
+    landing = tmp_path / "landing"
+    pa.parquet.write_table(again.drop_columns(["y"]), landing / "features" / "again.parquet")
+    labels = again.slice(0, 10).select(["id", "t", "y"])
+    pa.parquet.write_table(labels, landing / "labels" / "again.parquet")
+    found = {e.check: e for e in run(tmp_path)[0].evidence}
+    assert found["rows.copies"].measured == 30
+    assert found["labels.copies"].arithmetic == (
+        "10 copies of labels that were there before were dropped"
+    )
+
+
+@pytest.mark.parametrize("classes", ["[1, 0]", "[0, 1, 2]", "[2, 0, 1]"])
+def test_classes_that_change_their_place_are_refused(tmp_path: Path, classes: str) -> None:
+    project(tmp_path, 5)
+    assert run(tmp_path)[-1].champion_after
+    land_window(tmp_path, 5)
+    home = tmp_path / "pipelines" / "tiny.toml"
+    several = PIPELINE.replace('"binary"', '"multiclass"') if "2" in classes else PIPELINE
+    home.write_text(several.replace("classes = [0, 1]", f"classes = {classes}"))
+    with pytest.raises(DefinitionError, match="put the list back, or begin a pipeline"):
+        run(tmp_path)
+    home.write_text(PIPELINE)
+    assert [d.accepted for d in run(tmp_path)] == [400]  # nothing was taken in meanwhile
 
 
 def test_late_rows_join_the_window_in_which_they_became_known(tmp_path: Path) -> None:

@@ -85,6 +85,27 @@ def test_the_time_column_is_found_whatever_holds_it(column, kind, zone):
     )
 
 
+def test_text_with_fractions_of_a_second_and_an_offset_names_its_zone():
+    texts = pa.array([f"{m.isoformat()[:19]}.125+01:00" for m in moments()])
+    assert infer(stream(at=texts), options()).time.zone is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "each"), [("seconds", 1), ("milliseconds", 10**3), ("nanoseconds", 10**9)]
+)
+def test_a_computers_clock_is_pointed_out(unit, each):
+    column = pa.array([int(m.timestamp()) * each + each - 1 for m in moments()])
+    said = " ".join(sentences(infer(stream(at=column), options())))
+    assert f"These may be {unit} since 1970, from {moments()[0].date()} to " in said
+    assert f"write a day as {86_400 * each} in" in said
+
+
+@pytest.mark.parametrize("start", [0, 10**5, 10**7])
+def test_a_counter_is_not_taken_for_a_clock(start):
+    column = pa.array(range(start, start + 5000))
+    assert "1970" not in " ".join(sentences(infer(stream(at=column), options())))
+
+
 def test_timestamps_are_preferred_to_integers_and_hinted_names_to_others():
     table = stream(at=None, seq=pa.array(range(5000)), other=pa.array(moments()))
     assert infer(table, options()).time.column == "other"

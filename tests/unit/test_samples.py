@@ -107,3 +107,22 @@ def test_the_caps_hold_on_disk_in_the_footer_and_decoded(tmp_path):
         read_samples(bomb, max_bytes=100_000)
     with pytest.raises(TooLarge, match="decoded"):
         read_samples(bomb, max_bytes=1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("texts", "zone"),
+    [
+        (["2024-03-04T10:00:00Z", "2024-03-04T11:00:00Z"], "UTC"),
+        (["2024-03-04T11:00:00+01:00", "2024-03-04T12:00:00+0100"], "UTC"),
+        (["2024-03-04T10:00:00Z", None], "UTC"),
+        (["2024-03-04 10:00:00", "2024-03-04 11:00:00"], None),
+        (["2024-03-04T10:00:00Z", "2024-03-04T11:00:00"], None),
+        (["2024-03-04", "2024-03-05"], None),
+    ],
+)
+def test_times_in_json_keep_whether_they_name_a_zone(tmp_path, texts, zone):
+    path = write(tmp_path / "a.jsonl", pa.table({"x": [1.5, 2.5], "at": texts, "y": [0, 1]}))
+    found = read_samples(path)
+    assert found.column_names == ["x", "at", "y"]
+    assert found.schema.field("at").type.tz == zone
+    assert found["at"][0].as_py().hour == (0 if len(texts[0]) == 10 else 10)
