@@ -17,6 +17,7 @@ from ratchet.contracts.columns import (
     LABELS,
     OBJECT,
     QUARANTINE,
+    REVOCATIONS,
     ROW,
     SOURCE,
     WINDOW,
@@ -24,9 +25,11 @@ from ratchet.contracts.columns import (
     quarantine_schema,
     rows_schema,
 )
+from ratchet.contracts.revocation import revoked_now
 from ratchet.contracts.seams import Append
 from ratchet.errors import NotFound, Refused
 from tasks.decisions import watermark
+from tasks.reach import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,7 +99,8 @@ def act(workspace: Workspace, entry: str, action: str, *, by: str, reason: str) 
 
     Raises:
         NotFound: no such entry.
-        Refused: it was decided before, or it holds an object that could not be read.
+        Refused: it was decided before, it holds an object that could not be read, or a release
+            would put a second row or label under a key.
     """
     if not by.strip() or not reason.strip():
         raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
@@ -144,7 +148,44 @@ def _release(workspace: Workspace, entry: str, kind: str) -> None:
     window = workspace.calendar.window_of(known).index
     lines = _lines(workspace, entry)
     rows = core.rows_from_payload(lines, schema, known=known, window=window)
-    workspace.tables.append(Append(table, rows, f"quarantine/{entry}/released"))
+    txn = f"quarantine/{entry}/released"
+    if not workspace.tables.committed(table, txn):  # else a killed release had come so far
+        _check_keys(workspace, table, rows, f"{entry}: {{}} of its {rows.num_rows:,} {kind}s")
+    workspace.tables.append(Append(table, rows, txn))
+
+
+def _check_keys(workspace: Workspace, table: str, rows: pa.Table, of_these: str) -> None:
+    """One row and one label a key: of two nobody can tell which is true, and both would be learned
+    from, or the second never.
+
+    Raises:
+        Refused: some key is twice in ``rows``, or was accepted already and is not revoked.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    twice = rows.num_rows - pc.count_distinct(rows[KEY]).as_py()
+    if twice:
+        raise Refused(
+            f"{of_these.format(f'{twice:,}')} have the key of another one of it, and nobody can "
+            "tell which is true. Discard it, and have the right ones delivered"
+        )
+    columns = [KEY, KNOWN, SOURCE, OBJECT]
+    there = workspace.tables.read(table, columns, keys=rows[KEY])
+    if there.num_rows:
+        there = there.filter(core.find_keys(there[KEY], rows[KEY]))
+    taken = revoked_now(workspace.tables.read(REVOCATIONS))
+    if there.num_rows and taken:
+        there = there.filter(pa.array(~masked(workspace, there, taken)))
+    if there.num_rows:
+        objects = pc.unique(there[OBJECT]).to_pylist()
+        raise Refused(
+            f"{of_these.format(f'{there.num_rows:,}')} have a key that was accepted before, and "
+            "what was accepted stays. Discard it; or, if it is right, take the others back first "
+            f"('ratchet source revoke --object {objects[0][:12]}'"
+            + (f" and {len(objects) - 1} more objects" if objects[1:] else "")
+            + ") and release it then"
+        )
 
 
 def _note(line: dict[str, Any], action: str, by: str, reason: str) -> Any:
