@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from flows.retrain import one_cycle
 from ratchet.adapters.nycflights import land
-from ratchet.cli.look import explain, report, status
+from ratchet.cli.explain import explain, report
+from ratchet.cli.look import status
 from ratchet.contracts.columns import ACCEPTED, DECISIONS, INCIDENTS, WINDOW
 from ratchet.contracts.definition import load
 from ratchet.contracts.lineage import Decision
