@@ -125,7 +125,7 @@ class _Counter:
     def __init__(self, pool: Pool, coded: list[Coded], outcomes: int) -> None:
         import numpy as np
 
-        self.pool, self.coded, self.outcomes = pool, coded, outcomes
+        self.pool, self.outcomes = pool, outcomes
         self.older = len(pool.older)
         self.drawn = np.flatnonzero(pool.control)
         self.control = len(self.drawn)

@@ -37,37 +37,40 @@ def tables(tmp_path: Path) -> DeltaTables:
     return DeltaTables(str(tmp_path))
 
 
+class Counting(LocalFiles):
+    """Counts the reads that reach the store."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.reads: list[str] = []
+
+    def get(self, path: str) -> bytes:
+        self.reads.append(path)
+        return super().get(path)
+
+
 class TestVersions:
-    def counting(
-        self, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> tuple[DeltaTables, list[str]]:
-        asked: list[str] = []
-        get = LocalFiles.get
-
-        def counted(files: LocalFiles, path: str) -> bytes:
-            asked.append(path)
-            return get(files, path)
-
-        monkeypatch.setattr(LocalFiles, "get", counted)
-        return DeltaTables(str(root)), asked
+    def counting(self, root: Path) -> tuple[DeltaTables, list[str]]:
+        files = Counting(str(root))
+        return DeltaTables(str(root), files=files), files.reads
 
     def test_without_empty_commits_nothing_is_read(
-        self, tables: DeltaTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tables: DeltaTables, tmp_path: Path
     ) -> None:
         for i in range(20):
             tables.append(Append("landed", rows(i, [str(i)]), str(i)))
-        again, asked = self.counting(tmp_path, monkeypatch)
+        again, asked = self.counting(tmp_path)
         found = again.read("landed", ["_window", "_added"])
         assert found["_added"].to_pylist() == found["_window"].to_pylist() == list(range(20))
         assert asked == []
 
     def test_an_empty_commit_costs_a_few_entries_of_the_log(
-        self, tables: DeltaTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tables: DeltaTables, tmp_path: Path
     ) -> None:
         for i in range(40):
             part = rows(i, [str(i)]) if i != 17 else rows(0, [])
             tables.append(Append("landed", part, str(i)))
-        again, asked = self.counting(tmp_path, monkeypatch)
+        again, asked = self.counting(tmp_path)
         found = again.read("landed", ["_window", "_added"])
         assert found["_added"].to_pylist() == found["_window"].to_pylist()
         assert 1 <= len(asked) <= 6
@@ -315,18 +318,6 @@ class TestOpening:
 
 
 # ---------------------------------------------------------------- what is kept in memory
-
-
-class Counting(LocalFiles):
-    """Counts the reads that reach the store."""
-
-    def __init__(self, root: str) -> None:
-        super().__init__(root)
-        self.reads: list[str] = []
-
-    def get(self, path: str) -> bytes:
-        self.reads.append(path)
-        return super().get(path)
 
 
 def test_what_was_read_is_not_fetched_again(tmp_path: Path) -> None:
