@@ -4,7 +4,9 @@
 <Verdict.BLOCK: 'BLOCK'>
 
 A key says that a row was there before; who sends it again under a new one weighs it twice. Where
-rows have few features, some are alike by nature, in one window more than in another. So, as for
+rows have few features, some are alike by nature, in one window more than in another; few of these
+are of the same moment too, where time is told finely. So both are counted, rows that repeat the
+features of another and rows that repeat its time besides. As for
 columns that rest (:mod:`ratchet.validate.lost`), the chance is bounded by what whole windows held:
 that this one holds more copies than all W before has probability 1 / (W + 1), and odds x times
 higher than theirs have chance 1 / x.
@@ -13,8 +15,9 @@ higher than theirs have chance 1 / x.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ratchet.contracts.columns import EVENT
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.validate.lost import BEFORE, odds
 from ratchet.validate.pooled import values_of
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
 
 CHECK = "rows.duplicates"
+
+
+class Copies(NamedTuple):
+    """How many rows repeat another, each but for the first: its features; its time besides."""
+
+    features: int
+    time: int
 
 
 def twins(columns: Iterable[NDArray[np.float64]]) -> NDArray[np.int64]:
@@ -46,26 +56,34 @@ def twins(columns: Iterable[NDArray[np.float64]]) -> NDArray[np.int64]:
     return np.asarray(counts[inverse] - 1, dtype=np.int64)
 
 
-def duplicated(rows: pa.Table, definition: Definition) -> int:
-    """How many rows repeat the features of another, each but for the first."""
+def duplicated(rows: pa.Table, definition: Definition) -> Copies:
+    """Count the copies among rows with ``_event`` and the features."""
     import numpy as np
 
     if not rows.num_rows:
-        return 0
-    values, _ = values_of(rows, definition)
-    return int(rows.num_rows) - round(float(np.sum(1 / (1 + twins(values.T)))))
+        return Copies(0, 0)
+    columns = list(values_of(rows, definition)[0].T)
+    time = rows[EVENT].cast("int64").to_numpy().view(np.float64)  # only its bits count
+    features = _repeats(columns)
+    return Copies(features, _repeats([*columns, time]) if features else 0)
+
+
+def _repeats(columns: Sequence[NDArray[np.float64]]) -> int:
+    import numpy as np
+
+    return len(columns[0]) - round(float(np.sum(1 / (1 + twins(columns)))))
 
 
 def stand_out(
-    copies: int, rows: pa.Table, before: Sequence[pa.Table], definition: Definition
+    copies: Copies, rows: pa.Table, before: Sequence[pa.Table], definition: Definition
 ) -> bool:
     """Whether so many copies could block, whatever further windows before held."""
-    known = [(duplicated(t, definition), t.num_rows) for t in before if t.num_rows]
-    return _chance(copies, rows.num_rows, known, BEFORE) < definition.shield.alpha
+    known = _known(before, definition)
+    return min(_chances(copies, rows.num_rows, known, BEFORE)) < definition.shield.alpha
 
 
 def check_duplicates(
-    copies: int, rows: pa.Table, before: Sequence[pa.Table], definition: Definition
+    copies: Copies, rows: pa.Table, before: Sequence[pa.Table], definition: Definition
 ) -> Evidence:
     """``rows.duplicates``: BLOCK where a batch holds far more copies than any window before.
 
@@ -73,28 +91,56 @@ def check_duplicates(
         copies: what :func:`duplicated` says of the batch.
         rows: the batch.
         before: accepted rows of up to :data:`BEFORE` windows, from the senders of the batch, with
-            the features.
+            ``_event`` and the features.
         definition: for the features and ``shield.alpha``.
     """
-    level, share = definition.shield.alpha, copies / max(rows.num_rows, 1)
-    said = f"{copies:,} of {rows.num_rows:,} rows repeat the features of another under a new key"
-    known = [(duplicated(t, definition), t.num_rows) for t in before if t.num_rows]
-    if not copies or not known:
-        said += "" if known or not copies else "; no window before to compare with"
+    level, total = definition.shield.alpha, rows.num_rows
+    share = copies.features / max(total, 1)
+    said = f"{copies.features:,} of {total:,} rows repeat the features of another under a new key"
+    known = _known(before, definition)
+    if not copies.features or not known:
+        said += "" if known or not copies.features else "; no window before to compare with"
         return Evidence(CHECK, Verdict.PASS, said, share)
-    chance = _chance(copies, rows.num_rows, known, len(known))
+    chances = _chances(copies, total, known, len(known))
+    by_time = chances.time < chances.features
+    if by_time:
+        said += f", {copies.time:,} of them its time too"
+    count, chance = (copies.time, chances.time) if by_time else (copies.features, chances.features)
     verdict, sign = (Verdict.BLOCK, "<") if chance < level else (Verdict.PASS, ">=")
-    most = max(count / total for count, total in known)
+    most = max((k.time if by_time else k.features) / n for k, n in known)
     said += (
-        f", share {share:.3g}; in {len(known)} windows before at most {most:.3g}: "
+        f", share {count / total:.3g}; in {len(known)} windows before at most {most:.3g}: "
         f"chance {chance:.2g} {sign} {level:g}"
     )
-    details = {"share": round(share, 6), "most_before": round(most, 6)}
+    details = {"share": round(count / total, 6), "most_before": round(most, 6)}
     return Evidence(CHECK, verdict, said, chance, level, details)
 
 
-def _chance(copies: int, rows: int, known: Sequence[tuple[int, int]], windows: int) -> float:
-    """Bound on the chance of so many copies by nature, where so many windows before were looked at
-    and these are known of them; a small batch tells nothing of copies that are rare."""
-    rest = max([odds(0, rows), *(odds(count, total) for count, total in known)])
-    return min(1.0, rest / odds(copies, rows)) / (windows + 1)
+def _known(before: Sequence[pa.Table], definition: Definition) -> list[tuple[Copies, int]]:
+    return [(duplicated(t, definition), t.num_rows) for t in before if t.num_rows]
+
+
+class _Chances(NamedTuple):
+    features: float
+    time: float
+
+
+def _chances(
+    copies: Copies, rows: int, known: Sequence[tuple[Copies, int]], windows: int
+) -> _Chances:
+    """Bounds on the chance of so many copies by nature, where so many windows before were looked at
+    and these are known of them; a small batch tells nothing of copies that are rare.
+
+    Which of the two count is decided by the windows before alone: times can tell more only where
+    features repeat by nature, and only there are the bounds doubled because there are two.
+    """
+    none = odds(0, rows)
+    by_features = max([none, *(odds(c.features, n) for c, n in known)])
+    by_time = max([none, *(odds(c.time, n) for c, n in known)])
+    both = by_time < by_features
+
+    def bound(count: int, rest: float) -> float:
+        return min(1.0, (1 + both) * min(1.0, rest / odds(count, rows)) / (windows + 1))
+
+    features = bound(copies.features, by_features)
+    return _Chances(features, bound(copies.time, by_time) if both else features)
