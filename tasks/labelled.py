@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ratchet.contracts.clock import Window
 
 MAIN = 0.2  # share of the fresh labels from which a window of events is compared
+FEW = 20  # labels of a window that cannot be compared for themselves
 EARLIER = 4  # windows before it whose rows say how dense a cell usually is
 SAMPLE = 5000  # of those
 
@@ -55,14 +56,60 @@ class Batch:
     seed: int
 
 
-def span_of(cycle: Cycle, fresh: pa.Table) -> tuple[int, int] | None:
-    """First and last window of events that a good part of the fresh labels belong to."""
+def windows_of_labels(
+    cycle: Cycle, window: Window, labels: pa.Table
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The window of events of each label, and whether its row is there, each shape (labels,).
+
+    The row says when it was; what a label says of it counts only until its row comes.
+    """
     import numpy as np
 
-    if not fresh.num_rows:
+    at, there = window_indices(cycle, labels), np.zeros(labels.num_rows, dtype=bool)
+    first = int(at.min(initial=window.index))
+    for known in ((first, window.index + 1), (None, first)):
+        if not there.all():
+            _place(cycle, labels, known, at, there)
+    return at, there
+
+
+def _place(
+    cycle: Cycle,
+    labels: pa.Table,
+    known: tuple[int | None, int],
+    at: NDArray[np.int64],
+    there: NDArray[np.bool_],
+) -> None:
+    """Look up the rows of the labels that none was found for so far."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    left = np.flatnonzero(~there)
+    keys = labels[KEY].take(pa.array(left)).combine_chunks()
+    rows = cycle.workspace.tables.read(ACCEPTED, [KEY, EVENT], known, keys=pa.chunked_array([keys]))
+    if not rows.num_rows:
+        return
+    where = pc.index_in(keys, value_set=rows[KEY].combine_chunks())
+    found = left[np.asarray(where.is_valid())]
+    there[found] = True
+    at[found] = window_indices(cycle, rows.take(where.drop_null()))
+
+
+def span_of(cycle: Cycle, at: NDArray[np.int64]) -> tuple[int, int] | None:
+    """First and last window of events that a good part of the fresh labels belong to; without keys
+    by which the others could be compared, of all but a few.
+
+    ``at`` has the window of each, shape (labels,).
+    """
+    import numpy as np
+
+    if not len(at):
         return None
-    found, counts = np.unique(window_indices(cycle, fresh), return_counts=True)
-    main = found[counts >= MAIN * fresh.num_rows]
+    trusted = cycle.workspace.definition.trusted
+    alone = trusted is None or trusted.keyed
+    found, counts = np.unique(at, return_counts=True)
+    main = found[counts >= (MAIN * len(at) if alone else FEW)]
     main = main if len(main) else found[np.argmax(counts)][None]
     return int(main.min()), int(main.max())
 
@@ -136,10 +183,15 @@ def labelled(
 
 
 def rows_of_labels(
-    cycle: Cycle, window: Window, labels: pa.Table, columns: Sequence[str]
+    cycle: Cycle,
+    window: Window,
+    labels: pa.Table,
+    columns: Sequence[str],
+    first: int | None = None,
 ) -> tuple[pa.Table, NDArray[np.bool_]]:
     """The rows accepted by the end of a window that labels belong to, in the labels' order, and
-    which of the labels have one."""
+    which of the labels have one; rows of events before the window ``first``, or before the first
+    that a label names, are not looked for."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -147,7 +199,8 @@ def rows_of_labels(
     none = pa.table({}), np.zeros(labels.num_rows, dtype=bool)
     if not labels.num_rows:
         return none
-    first = cycle.workspace.calendar.window_of(int(pc.min(labels[EVENT]).as_py())).index
+    if first is None:
+        first = cycle.workspace.calendar.window_of(int(pc.min(labels[EVENT]).as_py())).index
     rows = cycle.workspace.tables.read(ACCEPTED, [KEY, *columns], (first, window.index + 1))
     if not rows.num_rows:
         return none

@@ -17,7 +17,6 @@ from ratchet.contracts.columns import (
     LABELS,
     OBJECT,
     QUARANTINE,
-    REVOCATIONS,
     ROW,
     SOURCE,
     WINDOW,
@@ -25,11 +24,10 @@ from ratchet.contracts.columns import (
     quarantine_schema,
     rows_schema,
 )
-from ratchet.contracts.revocation import revoked_now
 from ratchet.contracts.seams import Append
 from ratchet.errors import NotFound, Refused
 from tasks.decisions import watermark
-from tasks.reach import masked
+from tasks.keys import check_release
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,64 +126,38 @@ def waiting(workspace: Workspace, check: str, windows: tuple[int, int]) -> dict[
     return {name: _lines(workspace, name) for name in names if name not in done}
 
 
-def release_by_rule(workspace: Workspace, entry: str, lines: pa.Table, reason: str) -> None:
-    """Note that a rule released an entry whose labels the caller has appended."""
-    note = _note(
-        lines.slice(0, 1).to_pylist()[0] | {"window": lines[WINDOW][0].as_py()},
-        "released",
-        "ratchet",
-        reason,
-    )
+def release_by_rule(
+    workspace: Workspace, entry: str, lines: pa.Table, labels: pa.Table, reason: str
+) -> None:
+    """Release an entry whose ``labels`` a rule found clean.
+
+    Raises:
+        Refused: it would put a second label under a key.
+    """
+    _append(workspace, entry, "label", labels)
+    first = lines.slice(0, 1).to_pylist()[0]
+    note = _note(first | {"window": first[WINDOW]}, "released", "ratchet", reason)
     workspace.tables.append(Append(QUARANTINE, note, f"quarantine/{entry}/released"))
 
 
 def _release(workspace: Workspace, entry: str, kind: str) -> None:
     if kind == "object":
         raise Refused(f"{entry}: an object that could not be read has no rows; deliver it again")
-    table = LABELS if kind == "label" else ACCEPTED
     schema = labels_schema() if kind == "label" else rows_schema(workspace.definition.features)
     known = max(watermark(workspace), workspace.calendar.origin)
     window = workspace.calendar.window_of(known).index
     lines = _lines(workspace, entry)
-    rows = core.rows_from_payload(lines, schema, known=known, window=window)
+    _append(
+        workspace, entry, kind, core.rows_from_payload(lines, schema, known=known, window=window)
+    )
+
+
+def _append(workspace: Workspace, entry: str, kind: str, rows: pa.Table) -> None:
+    table = LABELS if kind == "label" else ACCEPTED
     txn = f"quarantine/{entry}/released"
     if not workspace.tables.committed(table, txn):  # else a killed release had come so far
-        _check_keys(workspace, table, rows, f"{entry}: {{}} of its {rows.num_rows:,} {kind}s")
+        check_release(workspace, table, rows, f"{entry}: {{}} of its {rows.num_rows:,} {kind}s")
     workspace.tables.append(Append(table, rows, txn))
-
-
-def _check_keys(workspace: Workspace, table: str, rows: pa.Table, of_these: str) -> None:
-    """One row and one label a key: of two nobody can tell which is true, and both would be learned
-    from, or the second never.
-
-    Raises:
-        Refused: some key is twice in ``rows``, or was accepted already and is not revoked.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    twice = rows.num_rows - pc.count_distinct(rows[KEY]).as_py()
-    if twice:
-        raise Refused(
-            f"{of_these.format(f'{twice:,}')} have the key of another one of it, and nobody can "
-            "tell which is true. Discard it, and have the right ones delivered"
-        )
-    columns = [KEY, KNOWN, SOURCE, OBJECT]
-    there = workspace.tables.read(table, columns, keys=rows[KEY])
-    if there.num_rows:
-        there = there.filter(core.find_keys(there[KEY], rows[KEY]))
-    taken = revoked_now(workspace.tables.read(REVOCATIONS))
-    if there.num_rows and taken:
-        there = there.filter(pa.array(~masked(workspace, there, taken)))
-    if there.num_rows:
-        objects = pc.unique(there[OBJECT]).to_pylist()
-        raise Refused(
-            f"{of_these.format(f'{there.num_rows:,}')} have a key that was accepted before, and "
-            "what was accepted stays. Discard it; or, if it is right, take the others back first "
-            f"('ratchet source revoke --object {objects[0][:12]}'"
-            + (f" and {len(objects) - 1} more objects" if objects[1:] else "")
-            + ") and release it then"
-        )
 
 
 def _note(line: dict[str, Any], action: str, by: str, reason: str) -> Any:

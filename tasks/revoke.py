@@ -25,6 +25,7 @@ from ratchet.validate import Account
 from tasks import decisions, observe
 from tasks.blast import Blast, blast_radius
 from tasks.cycle import Cycle
+from tasks.keys import check_restore
 from tasks.rollback import put_back
 
 if TYPE_CHECKING:
@@ -57,13 +58,14 @@ def restore(workspace: Workspace, source: str, *, by: str, reason: str) -> None:
 
     Raises:
         NotFound: the source is not revoked.
-        Refused: nobody says who or why.
+        Refused: nobody says who or why, or keys of it were accepted again meanwhile.
     """
     if not by.strip() or not reason.strip():
         raise Refused("say who decides and why: neither 'by' nor 'reason' may be empty")
     with workspace.lease.hold(f"source restore by {by}"):
         if source not in {reach.source for reach in revoked(workspace)}:
             raise NotFound(f"source {source!r} is not revoked; see 'ratchet source list'")
+        check_restore(workspace, source)
         _write(workspace, core.Reach(source), core.RESTORED, by, reason)
 
 

@@ -7,6 +7,7 @@ suspicious is looked up in the source of record, where one is declared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,8 @@ from ratchet.contracts.columns import (
     labels_schema,
 )
 from ratchet.contracts.evidence import Evidence, Verdict, telling, worst
-from ratchet.contracts.seams import Append
-from ratchet.errors import ObjectError, StorageError
-from tasks import accounts, quarantine
+from ratchet.errors import ObjectError, Refused, StorageError
+from tasks import accounts, quarantine, stragglers
 from tasks.cycle import Cycle
 from tasks.labelled import (
     Batch,
@@ -33,7 +33,9 @@ from tasks.labelled import (
     seed_of,
     span_of,
     trusted_rows,
+    window_indices,
     windows_before,
+    windows_of_labels,
 )
 
 if TYPE_CHECKING:
@@ -46,28 +48,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What the shield says of the fresh labels.
+    """What the shield says of the fresh labels, or of late rows.
 
     Attributes:
         evidence: on the batch as a whole; where only some rows are bad, that is a WARN here.
-        rejected: mask over the fresh labels of those that go to quarantine.
-        cause: the evidence they go there with; None where none does.
+        aside: what goes to quarantine: masks over the labels or rows, and the evidence they go
+            there with; no two masks overlap.
     """
 
     evidence: list[Evidence] = field(default_factory=list)
-    rejected: NDArray[np.bool_] | None = None
-    cause: Evidence | None = None
+    aside: list[tuple[NDArray[np.bool_], Evidence]] = field(default_factory=list)
 
 
-def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, enter: bool = True) -> Judged:
+def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, waited: bool = False) -> Judged:
     """Judge the labels that became known in ``window`` with the rows they complete.
 
-    ``enter`` says whether the account of the source is told, once a window.
+    Of labels that ``waited`` all are compared by key, and no account is told: that is done once a
+    window.
     """
+    import numpy as np
+    import pyarrow as pa
+
+    at, there = windows_of_labels(cycle, window, fresh)
+    span = span_of(cycle, at)
+    if span is None:
+        return Judged()
+    outside = there & (waited | (at < span[0]) | (at > span[1]))
+    apart = stragglers.judge(cycle, window, fresh, at, outside)
+    kept = np.flatnonzero(~apart.rejected)
+    facts = None if waited else apart.facts
+    main = Judged()
+    if len(kept):
+        main = _judge(cycle, window, fresh.take(pa.array(kept)), span, facts)
+    aside = [] if apart.cause is None else [(apart.rejected, apart.cause)]
+    for mask, cause in main.aside:
+        whole = np.zeros(fresh.num_rows, dtype=bool)
+        whole[kept[mask]] = True
+        aside.append((whole, cause))
+    return Judged([*main.evidence, *apart.evidence], aside)
+
+
+def _judge(
+    cycle: Cycle,
+    window: Window,
+    fresh: pa.Table,
+    span: tuple[int, int],
+    apart: Mapping[str, rules.Facts] | None,
+) -> Judged:
+    """Judge the batch of a span; with the facts of labels ``apart`` it is entered."""
     definition = cycle.workspace.definition
-    span = span_of(cycle, fresh)
-    batch = gather(cycle, window, fresh, span) if span else None
-    if batch is None or span is None:
+    batch = gather(cycle, window, fresh, span)
+    if batch is None:
         return Judged()
     compared = rules.compare(
         batch.sample, batch.control, definition, history=batch.history, seed=batch.seed
@@ -92,8 +123,9 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, enter: bool = True) 
     clean = rules.verdict(evidence).lets_through
     if audit is not None:
         clean &= audit.evidence.verdict.lets_through
-    if enter and clean:  # a blocked batch does no harm; the account is for what gets through
-        evidence += accounts.enter(cycle.workspace, window, _facts(batch, compared, audit))
+    if apart is not None and clean:  # a blocked batch does no harm; the account is for the others
+        facts = rules.merged(_facts(batch, compared, audit), apart)
+        evidence += accounts.enter(cycle.workspace, window, facts)
     return _conclude(batch, fresh, evidence, audit)
 
 
@@ -120,8 +152,8 @@ def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
         return Judged()
     mine = rows.filter(pa.array(late)).combine_chunks()
     values = numbers(labels[LABEL].combine_chunks().take(where.drop_null()))
-    span = span_of(cycle, mine)
-    control = trusted_rows(cycle, window, span) if span else mine.slice(0, 0)
+    at = window_indices(cycle, mine)
+    control = trusted_rows(cycle, window, (int(at.min()), int(at.max())))
     if definition.trusted.keyed:
         control = control.filter(core.find_keys(control[KEY], mine[KEY])).combine_chunks()
     sample = scored(cycle, mine, values)
@@ -133,7 +165,7 @@ def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
     cause = min(evidence, key=telling)
     text = f"{len(mine):,} rows came after their labels: {cause.arithmetic}"
     said = Evidence("control.late", Verdict.WARN, f"{text}; quarantined alone", float(len(mine)))
-    return Judged([said], late, replace(cause, check="control.late", arithmetic=text))
+    return Judged([said], [(late, replace(cause, check="control.late", arithmetic=text))])
 
 
 def judge_waiting(cycle: Cycle, window: Window) -> list[Evidence]:
@@ -143,20 +175,23 @@ def judge_waiting(cycle: Cycle, window: Window) -> list[Evidence]:
         return []
     span = (window.index - rules.LOOK_BACK, window.index)
     found = []
-    for entry, lines in quarantine.waiting(workspace, "control.rows", span).items():
+    for entry, lines in quarantine.waiting(workspace, rules.NO_CONTROL, span).items():
         labels = core.rows_from_payload(
             lines, labels_schema(), known=window.start, window=window.index
         )
-        judged = judge(cycle, window, labels, enter=False)
+        judged = judge(cycle, window, labels, waited=True)
         verdict = rules.verdict(judged.evidence)
-        if verdict is Verdict.INCONCLUSIVE:
+        if rules.NO_CONTROL in {cause.check for _, cause in judged.aside}:
             continue  # still nothing to compare with
-        clean = verdict.lets_through and judged.rejected is None
+        clean = verdict.lets_through and not judged.aside
         reason = "compared with the trusted rows that came later"
-        text = f"{entry}: {reason}: {'released' if clean else 'it stays in quarantine'}"
+        said = "released" if clean else "it stays in quarantine"
         if clean:
-            workspace.tables.append(Append(LABELS, labels, f"quarantine/{entry}/released"))
-            quarantine.release_by_rule(workspace, entry, lines, reason)
+            try:
+                quarantine.release_by_rule(workspace, entry, lines, labels, reason)
+            except Refused as refused:
+                said = f"clean, but it stays in quarantine: {refused}"
+        text = f"{entry}: {reason}: {said}"
         found.append(Evidence("control.waited", Verdict.WARN, text, float(labels.num_rows)))
     return found
 
@@ -175,7 +210,7 @@ def _conclude(
     rejected = np.asarray(core.find_keys(fresh[KEY], keys))
     text = f"{audit.evidence.arithmetic}; all in {int(audit.rows.sum()):,} rows, quarantined alone"
     said = replace(audit.evidence, verdict=Verdict.WARN, arithmetic=text)
-    return Judged([*evidence, said], rejected, audit.evidence)
+    return Judged([*evidence, said], [(rejected, audit.evidence)])
 
 
 def _of_source(
@@ -193,7 +228,7 @@ def _of_source(
     passed = [e for e in evidence if e.verdict.lets_through]
     keys = batch.sample.rows[KEY].filter(blamed.rows)
     rejected = np.asarray(core.find_keys(fresh[KEY], keys))
-    return Judged([*passed, replace(cause, verdict=Verdict.WARN)], rejected, cause)
+    return Judged([*passed, replace(cause, verdict=Verdict.WARN)], [(rejected, cause)])
 
 
 def _all_or_nothing(fresh: pa.Table, evidence: list[Evidence]) -> Judged:
@@ -202,7 +237,7 @@ def _all_or_nothing(fresh: pa.Table, evidence: list[Evidence]) -> Judged:
     if rules.verdict(evidence).lets_through:
         return Judged(evidence)
     cause = min(evidence, key=telling)
-    return Judged(evidence, np.ones(fresh.num_rows, dtype=bool), cause)
+    return Judged(evidence, [(np.ones(fresh.num_rows, dtype=bool), cause)])
 
 
 def _look_back(

@@ -8,7 +8,7 @@ Windows that no cycle ran for are judged too, each by itself, so that a missed r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -102,9 +102,7 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
     over = kept.filter(quota.over)
     kept = kept.filter(~quota.over)
     late = shield.judge_late(cycle, window, kept)
-    unproven = kept.slice(0, 0)
-    if late.rejected is not None:
-        unproven, kept = kept.filter(late.rejected), kept.filter(~late.rejected)
+    kept, unproven = _set_aside(kept, late, "row")
     evidence = [
         *judged.evidence,
         *of_revoked(refused, "row"),
@@ -129,8 +127,7 @@ def judge_rows(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
                 blocked.filter(mine), "row", check, by_check[check].arithmetic
             )
         rejects += core.reject_rows(over, "row", quota.evidence.check, quota.evidence.arithmetic)
-        if late.cause is not None:
-            rejects += core.reject_rows(unproven, "row", late.cause.check, late.cause.arithmetic)
+        rejects += unproven
     elif batch.num_rows:
         worst = min(evidence, key=telling)
         rejects += core.reject_rows(batch, "batch", worst.check, worst.arithmetic)
@@ -170,23 +167,16 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         *_repeated(copies, "labels"),
     ]
     evidence = reconsider(cycle, window, fresh, evidence)
-    rejects = [*refused, *conflicting]
+    shielded = shield.Judged()
     if rules.verdict(evidence).lets_through:  # else there is nothing left to shield
         shielded = shield.judge(cycle, window, fresh)
         evidence += shielded.evidence
-    else:
-        shielded = shield.Judged()
-    verdict = rules.verdict(evidence)
-    good = fresh
-    if not verdict.lets_through:
-        worst = shielded.cause or min(evidence, key=telling)
-        rejects += core.reject_rows(fresh, "label", worst.check, worst.arithmetic)
+    good, bad = _set_aside(fresh, shielded, "label")
+    rejects = [*refused, *conflicting, *bad]
+    if good.num_rows and not rules.verdict(evidence).lets_through:
+        worst = min(evidence, key=telling)
+        rejects += core.reject_rows(good, "label", worst.check, worst.arithmetic)
         good = fresh.slice(0, 0)
-    elif shielded.rejected is not None and shielded.cause is not None:
-        cause = shielded.cause
-        good = fresh.filter(~shielded.rejected)
-        bad = fresh.filter(shielded.rejected)
-        rejects += core.reject_rows(bad, "label", cause.check, cause.arithmetic)
     if good.num_rows:
         workspace.tables.append(Append(LABELS, good, txn(window, "labels")))
     put_away(cycle, window, rejects, {e.check: e for e in evidence}, "labels")
@@ -194,6 +184,20 @@ def judge_labels(cycle: Cycle, window: Window, labels: pa.Table) -> list[Evidenc
         cycle.labels_in = labels.num_rows + len(refused)
         cycle.labels_quarantined = len(rejects)
     return evidence
+
+
+def _set_aside(
+    table: pa.Table, judged: shield.Judged, kind: Literal["row", "label"]
+) -> tuple[pa.Table, list[core.RowReject]]:
+    """What is left of rows or labels, and what the shield sets aside of them."""
+    import numpy as np
+
+    left = np.ones(table.num_rows, dtype=bool)
+    rejects: list[core.RowReject] = []
+    for mask, cause in judged.aside:
+        rejects += core.reject_rows(table.filter(mask), kind, cause.check, cause.arithmetic)
+        left &= ~mask
+    return table.filter(left), rejects
 
 
 def _columns(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:

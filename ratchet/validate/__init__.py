@@ -18,9 +18,9 @@ from ratchet.validate.accounts import Account, Facts, account_json, check_accoun
 from ratchet.validate.audit import Audit, Picks, audit_span, choose, judge_audit, unreachable
 from ratchet.validate.by_source import Blame, blame
 from ratchet.validate.columns import check_columns, check_unseen, risen_columns
-from ratchet.validate.control import compare, degraded
+from ratchet.validate.control import NO_CONTROL, compare, degraded
 from ratchet.validate.duplicates import check_duplicates, duplicated, stand_out
-from ratchet.validate.facts import facts_by_source
+from ratchet.validate.facts import facts_by_source, merged
 from ratchet.validate.labels import check_labels, expected_skill, skill, skill_from_metrics
 from ratchet.validate.lookback import LOOK_BACK, LookBack, look_back
 from ratchet.validate.lost import BEFORE, check_stuck, constant_columns, lacks_class
@@ -31,10 +31,12 @@ from ratchet.validate.probes import PROBED, probe
 from ratchet.validate.quota import Quota, check_quota
 from ratchet.validate.rows import RowJudgement, judge_rows, suite_frame, verdict
 from ratchet.validate.sample import Comparison, Sample
+from ratchet.validate.stragglers import Stragglers, check_stragglers
 
 __all__ = [
     "BEFORE",
     "LOOK_BACK",
+    "NO_CONTROL",
     "PROBED",
     "REMEMBERED",
     "SUITE",
@@ -49,6 +51,7 @@ __all__ = [
     "Quota",
     "RowJudgement",
     "Sample",
+    "Stragglers",
     "account_json",
     "audit_span",
     "blame",
@@ -57,6 +60,7 @@ __all__ = [
     "check_duplicates",
     "check_labels",
     "check_quota",
+    "check_stragglers",
     "check_stuck",
     "check_unseen",
     "checks_page",
@@ -72,6 +76,7 @@ __all__ = [
     "lacks_class",
     "look_back",
     "match",
+    "merged",
     "moved",
     "probe",
     "risen_columns",

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from ratchet.contracts.definition import Definition
 
+NO_CONTROL = "control.rows"  # what labels wait under that there are no trusted rows for
+
 
 def compare(
     batch: Sample,
@@ -57,7 +59,7 @@ def compare(
         return _degraded(batch, history, definition, seed)
     if control is None:
         text = "no trusted rows came for these windows: nothing to compare with"
-        found = Evidence("control.rows", Verdict.INCONCLUSIVE, text, 0.0)
+        found = Evidence(NO_CONTROL, Verdict.INCONCLUSIVE, text, 0.0)
         return Comparison((found,), 1.0, nowhere, none, nobody)
     least = definition.trusted.min_rows
     if control.rows.num_rows < least:
@@ -66,7 +68,7 @@ def compare(
             "compare with; was the trusted path cut?"
         )
         rows = float(control.rows.num_rows)
-        found = Evidence("control.rows", Verdict.INCONCLUSIVE, text, rows, float(least))
+        found = Evidence(NO_CONTROL, Verdict.INCONCLUSIVE, text, rows, float(least))
         return Comparison((found,), 1.0, nowhere, none, nobody)
     keyed = definition.trusted.keyed
     paired = (
@@ -143,7 +145,7 @@ def _evidence(result: Result, alpha: float) -> Evidence:
 def degraded() -> Evidence:
     """That nobody can be asked about the stream."""
     text = "degraded: no trusted source is declared, so poison that follows the rules passes"
-    return Evidence("control.rows", Verdict.WARN, text, 0.0)
+    return Evidence(NO_CONTROL, Verdict.WARN, text, 0.0)
 
 
 def _degraded(

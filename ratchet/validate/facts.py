@@ -8,6 +8,7 @@ Promise: no source's account is ever charged for a row that another one sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ratchet.validate.accounts import Facts
@@ -48,3 +49,15 @@ def facts_by_source(
     failures = np.bincount(sender[rows[wrong]], minlength=len(names))
     p = p_value if len(names) == 1 else None
     return {n: Facts(int(trials[i]), int(failures[i]), p) for i, n in enumerate(names)}
+
+
+def merged(facts: Mapping[str, Facts], more: Mapping[str, Facts]) -> dict[str, Facts]:
+    """The facts of one window, with those of other rows of its sources, which were compared by key
+    alone."""
+    none = Facts(0, 0)
+    found = {}
+    for name in sorted({*facts, *more}):
+        one, other = facts.get(name, none), more.get(name, none)
+        trials, failures = one.trials + other.trials, one.failures + other.failures
+        found[name] = Facts(trials, failures, one.p_value)
+    return found

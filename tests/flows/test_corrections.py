@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from flows.retrain import run_windows
-from ratchet.contracts.columns import ACCEPTED, KEY, LABEL, LABELS
+from ratchet.contracts.columns import ACCEPTED, KEY, LABEL, LABELS, OBJECT, SOURCE
 from ratchet.contracts.revocation import revoked_now
 from ratchet.errors import Refused
 from tasks import quarantine, revoke, windows
@@ -90,3 +90,27 @@ def test_two_versions_in_one_batch_are_not_released_together(space, tmp_path: Pa
     entry = entry_of(space, "conflicting_key", "row")
     with pytest.raises(Refused, match="5 of its 10 rows have the key of another one of it"):
         quarantine.act(space, entry, "released", **WHO)
+
+
+def test_a_source_is_not_restored_beside_what_took_its_keys(space, tmp_path: Path):
+    """Taken back, delivered again by hand of a release, and then let in again: refused."""
+    table = streams.window_rows(1).slice(0, 20).select(["id", "t", "y"])
+    turned = replaced(table, "y", pc.subtract(1, table["y"]))
+    streams.put(tmp_path, "labels/corrected.parquet", turned)
+    streams.land_window(tmp_path, 4)
+    streams.land_window(tmp_path, 5)
+    run(space)
+    entry = entry_of(space, "conflicting_key", "label")
+    first = space.tables.read(LABELS, [KEY, SOURCE, OBJECT]).to_pylist()
+    mine = next(line for line in first if line[KEY] == turned["id"][0].as_py())
+    revoke.revoke(space, object_named(space, mine[OBJECT]), by="Ada", reason="wrong labels")
+    quarantine.act(space, entry, "released", **WHO)
+    before = space.tables.read("revocations").num_rows
+    told = r"20 of \d+ labels that would come back have a key that was accepted again meanwhile"
+    with pytest.raises(Refused, match=told) as refused:
+        revoke.restore(space, mine[SOURCE], **WHO)
+    assert space.tables.read("revocations").num_rows == before
+    second = str(refused.value).split("--object ")[1].split("'")[0]
+    revoke.revoke(space, object_named(space, second), by="Ada", reason="the first were right")
+    with pytest.raises(Refused, match=r"20 of \d+ labels that would come back have the key of"):
+        revoke.restore(space, mine[SOURCE], **WHO)  # both are of this source

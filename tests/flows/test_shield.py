@@ -273,6 +273,33 @@ def test_labels_that_waited_for_trusted_rows_are_released_by_rule(tmp_path):
     assert len([k for k in kept if k.startswith("k2-")]) == streams.ROWS
 
 
+def test_of_labels_that_waited_twice_one_is_released(tmp_path):
+    """Some came again under another object while the first waited: one label a key all the same."""
+    streams.project(tmp_path, 0, DEFENDED)
+    space = streams.quick(streams.workspace(tmp_path))
+    for index in range(5):
+        streams.land_window(tmp_path, index)
+        if index != 2:
+            land_trusted(tmp_path, index)
+    list(run_windows(space, windows.undecided(space, None, None)))
+    again = streams.window_rows(2).slice(0, 50).select(["id", "t", "y"])
+    put(tmp_path, "labels/again.parquet", again)
+    streams.land_window(tmp_path, 5)
+    land_trusted(tmp_path, 5)
+    list(run_windows(space, windows.undecided(space, None, None)))
+    assert [e["rows"] for e in quarantine.entries(space, only_open=True)] == [streams.ROWS, 50]
+    land_trusted(tmp_path, 2)
+    streams.land_window(tmp_path, 6)
+    land_trusted(tmp_path, 6)
+    made = list(run_windows(space, windows.undecided(space, None, None)))
+    said = [e.arithmetic for e in made[0].evidence if e.check == "control.waited"]
+    assert said[0].endswith(": released")
+    assert "clean, but it stays in quarantine" in said[1]
+    assert "50 of its 50 labels have a key that was accepted before" in said[1]
+    kept = space.tables.read(LABELS)[KEY].to_pylist()
+    assert len(kept) == len(set(kept))
+
+
 def test_labels_that_waited_and_prove_poisoned_stay(tmp_path):
     streams.project(tmp_path, 0, DEFENDED)
     space = streams.quick(streams.workspace(tmp_path))
