@@ -41,7 +41,7 @@ browser:  ## Debian's Chromium, for the tests that open the operator's pages (as
 	  || echo "No Chromium: the tests that open pages are skipped. Install it: sudo apt-get install chromium"
 
 test: setup browser  ## run every test, with coverage of ratchet/
-	$(BIN)/python -m pytest -n 3 --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest -n 4 --cov --cov-report=term --cov-fail-under=95
 
 fast: setup  ## run the tests that take seconds
 	$(BIN)/python -m pytest -n 2 -m "not slow"

@@ -15,6 +15,7 @@ TOGETHER = {
     "tests/e2e/test_container_stack.py": "container stack",
     "tests/e2e/test_flights.py": "flights",
     "tests/e2e/test_operator.py": "stack",
+    "tests/e2e/test_server_kills.py": "server kills",
     "tests/e2e/test_stack.py": "stack",
     "tests/e2e/test_stack_kills.py": "kills",
     "tests/flows/test_cli.py": "cli",

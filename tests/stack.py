@@ -168,8 +168,8 @@ class Stack:
 def _free_span(count: int) -> int:
     """The first of ``count`` free ports in a row."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    start = 20000 + 4000 * (worker % 3)  # workers at once must not find the same ones
-    for first in range(start + os.getpid() % 1000, start + 4000 - count, count):
+    start = 20000 + 3000 * (worker % 4)  # workers at once must not find the same ones
+    for first in range(start + os.getpid() % 1000, start + 3000 - count, count):
         sockets = [socket.socket() for _ in range(count)]
         try:
             for i, each in enumerate(sockets):
