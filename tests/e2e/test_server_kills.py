@@ -1,4 +1,4 @@
-"""kill -9 of servers in the middle of a cycle; apart from the kills of runs, for both mostly wait."""
+"""kill -9 of servers in the middle of a cycle: decided once, nothing lost, the champion kept."""
 
 from __future__ import annotations
 
