@@ -19,7 +19,7 @@ from benchmarks import engine_scores as scores
 from benchmarks import engine_streams as streams
 from benchmarks.engine_fits import Fits, warm_up
 from benchmarks.engine_mixture import ABLATIONS, engine
-from benchmarks.engine_policies import POLICIES
+from benchmarks.engine_policies import POLICIES, TOLD, told
 from ratchet.settings import prepare_environment
 
 SEEDS = (1001, 1002)
@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
     asked.add_argument("--bank", default="../shared/data/bank_marketing.parquet")
     asked.add_argument("--delays", nargs="+", type=int, default=[0, 2, 5], help="windows")
     asked.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    every = [*POLICIES, page.ENGINE, *ABLATIONS, *peers.NAMES]
+    every = [*POLICIES, TOLD, page.ENGINE, *ABLATIONS, *peers.NAMES]
     asked.add_argument("--policies", nargs="+", choices=every)
     asked.add_argument("--weeks", type=int, default=52, help="of flights")
     asked.add_argument("--quick", action="store_true", help="three streams, one seed, no river")
@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     if found.quick:
         found.seeds, found.delays = found.seeds[:1], [0, 2]
     river = peers.NAMES if found.peers and not found.quick else ()
-    found.policies = found.policies or [*POLICIES, page.ENGINE, *ABLATIONS, *river]
+    found.policies = found.policies or [*POLICIES, TOLD, page.ENGINE, *ABLATIONS, *river]
     reported = [n for n in streams.STREAMS if n not in streams.TUNE]
     found.streams = found.streams or list(
         streams.TUNE if found.tune else QUICK if found.quick else reported
@@ -87,8 +87,10 @@ def _play(
         lines.append(line)
         curves[stream.name, stream.seed, delay, policy] = losses
 
-    ours = {**POLICIES, page.ENGINE: engine(), **ABLATIONS}
+    ours = {**POLICIES, TOLD: told, page.ENGINE: engine(), **ABLATIONS}
     for name in policies:
+        if name == TOLD and not stream.drifts:
+            continue
         _progress(f"{stream.name} {stream.seed}: {name}")
         played = None if name in ours else peers.play(stream, name, delays)
         for delay in delays:

@@ -10,12 +10,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.engine_scores import Line, compare
+from benchmarks.engine_policies import TOLD
+from benchmarks.engine_scores import Line, Scored, compare
 
 LINES, CURVES, PLOT, SUMMARY = "engine.csv", "engine_windows.csv", "engine.png", "engine.txt"
 ENGINE = "engine"
@@ -30,7 +32,7 @@ SIMPLE = (
     "on PSI",
 )
 Curve = tuple[str, int, int, str]  # stream, seed, delay, policy
-Curves = dict[Curve, dict[int, float]]
+Curves = dict[Curve, dict[int, Scored]]
 
 
 def write(lines: Sequence[Line], curves: Curves, out: Path) -> str:
@@ -62,7 +64,12 @@ def read(out: Path) -> tuple[list[Line], Curves]:
     with (out / CURVES).open(newline="") as file:
         for row in csv.DictReader(file):
             key = (row["stream"], int(row["seed"]), int(row["delay"]), row["policy"])
-            curves[key] = {i: float(v) for i, v in enumerate(row["losses"].split()) if v != "-"}
+            losses, aucs = row["losses"].split(), (row.get("aucs") or "").split()
+            curves[key] = {
+                w: Scored(float(loss), float(auc.replace("-", "nan")))
+                for w, (loss, auc) in enumerate(zip_longest(losses, aucs, fillvalue="-"))
+                if loss != "-"
+            }
     return lines, dict(curves)
 
 
@@ -76,14 +83,20 @@ def _write_lines(lines: Iterable[Line], path: Path) -> None:
 
 
 def _write_curves(curves: Curves, path: Path) -> None:
-    """One row a policy and stream, the log loss of each window from the first; '-' not judged."""
+    """One row a policy and stream, log loss and AUC of each window from the first; '-' not judged,
+    or, for AUCs, one class alone. No AUCs: from a run that did not keep them."""
     with path.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["stream", "seed", "delay", "policy", "losses"])
-        for key, losses in sorted(curves.items()):
-            every = range(max(losses) + 1)
-            shown = [f"{losses[w]:.4f}" if w in losses else "-" for w in every]
-            rows.writerow([*key, " ".join(shown)])
+        rows.writerow(["stream", "seed", "delay", "policy", "losses", "aucs"])
+        for key, scored in sorted(curves.items()):
+            every = [scored.get(w, Scored(math.nan, math.nan)) for w in range(max(scored) + 1)]
+            aucs = [one.auc for one in every]
+            known = not np.isnan(aucs).all()
+            rows.writerow([*key, _spaced(o.loss for o in every), _spaced(aucs) if known else ""])
+
+
+def _spaced(values: Iterable[float]) -> str:
+    return " ".join("-" if math.isnan(v) else f"{v:.4f}" for v in values)
 
 
 def _number(value: Any) -> Any:
@@ -128,10 +141,13 @@ def _against(
         best = min(known, key=lambda n: found[n]["log_loss"])
         ours, theirs = (_series(curves, stream, delay, n) for n in (ENGINE, best))
         mean, half = compare(ours, theirs)
-        better = found[ENGINE]["auc"] - max(found[n]["auc"] for n in known)
+        ranks = max(known, key=lambda n: found[n]["auc"])
+        better = found[ENGINE]["auc"] - found[ranks]["auc"]
+        pair = [_series(curves, stream, delay, n, "auc") for n in (ENGINE, ranks)]
+        around = f" +- {compare(*pair)[1]:.4f}" if all(pair) else ""
         out.append(
             f"  engine - {title} ({best}): log loss {mean:+.4f} +- {half:.4f}; "
-            f"AUC against the best of them {better:+.4f}"
+            f"AUC against the best of them ({ranks}) {better:+.4f}{around}"
         )
     return out + _parts(stream, delay, found, curves)
 
@@ -152,10 +168,13 @@ def is_ablation(policy: str) -> bool:
     return policy.startswith(ENGINE) and policy != ENGINE
 
 
-def _series(curves: Curves, stream: str, delay: int, policy: str) -> list[float]:
-    """Window losses, mean over the seeds."""
+def _series(
+    curves: Curves, stream: str, delay: int, policy: str, score: str = "loss"
+) -> list[float]:
+    """Windows' scores, mean over the seeds, but for windows that have none."""
     chosen = [v for k, v in sorted(curves.items()) if (k[0], k[2], k[3]) == (stream, delay, policy)]
-    return [float(np.mean([c[w] for c in chosen])) for w in sorted(chosen[0])]
+    every = [float(np.mean([getattr(c[w], score) for c in chosen])) for w in sorted(chosen[0])]
+    return [value for value in every if not math.isnan(value)]
 
 
 def means(lines: Sequence[Line]) -> dict[str, dict[str, float]]:
@@ -198,7 +217,8 @@ def draw(lines: Sequence[Line], path: Path) -> None:
 
 def _panel(place: Any, stream: str, lines: Sequence[Line]) -> None:
     delay = min(x.delay for x in lines)
-    found = means([x for x in lines if x.delay == delay and not is_ablation(x.policy)])
+    real = [x for x in lines if x.policy != TOLD and not is_ablation(x.policy)]
+    found = means([x for x in real if x.delay == delay])
     full = found[FULL[0]]
     limit = 1.6 * max(found[n]["log_loss"] for n in FULL if n in found)
     ordered = sorted(found.items(), key=lambda kv: kv[1]["log_loss"])

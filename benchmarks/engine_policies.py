@@ -124,6 +124,16 @@ def psi(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
     return float(np.sum((new - old) * np.log(new / old)))
 
 
+def told(fits: Fits, delay: int) -> Iterator[Step]:
+    """Is told each drift point: all rows since, so what could be had, not what a team can do."""
+    cuts = [0, *fits.stream.drifts]
+    for w in fits.judged:
+        known = w - delay
+        model = fits.window(plain(3, rounds=50), max(c for c in cuts if c < known), known)
+        yield Step(model, [model])
+
+
+TOLD = "told of each drift"  # of streams that have any
 POLICIES: Mapping[str, Policy] = {
     "static": static,
     "full, depth 6": each_window(plain(6)),

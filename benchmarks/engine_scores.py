@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,10 +91,17 @@ def of_peer(played: Played, delay: int) -> Play:
     return Play(played.scores[delay], {}, played.seconds, 0)
 
 
+class Scored(NamedTuple):
+    """Log loss and AUC of one window; the AUC is NaN where the window has one class."""
+
+    loss: float
+    auc: float
+
+
 def judge(
     stream: Stream, delay: int, policy: str, play: Play, sampled: bool = False
-) -> tuple[Line, dict[int, float]]:
-    """The line, and the log loss of each window."""
+) -> tuple[Line, dict[int, Scored]]:
+    """The line, and each window's scores."""
     windows = {w: sample(stream.windows[w]) if sampled else stream.windows[w] for w in play.scores}
     y = np.concatenate([windows[w].labels for w in play.scores]).astype(float)
     scores = np.concatenate(list(play.scores.values()))
@@ -114,7 +122,7 @@ def judge(
         recovery(losses, floors(stream), delay),
         max(rises, default=math.nan),
     )
-    return line, losses
+    return line, {w: Scored(losses[w], rank) for w, rank in zip(play.scores, ranks, strict=True)}
 
 
 def floors(stream: Stream) -> dict[int, dict[int, float]]:

@@ -27,7 +27,8 @@ def read_samples(path: Path, max_bytes: int = MAX_BYTES) -> pa.Table:
 
     Args:
         path: ``.parquet``, ``.csv``, ``.jsonl``/``.ndjson``/``.json`` (one object a line; text also
-            as ``.gz``), or a directory that holds such files. Hidden files and links are skipped.
+            as ``.gz``), or a directory that holds such files. Hidden and empty files and links are
+            skipped.
         max_bytes: on disk and, for Parquet, once decoded.
 
     Raises:
@@ -69,7 +70,9 @@ def _files(path: Path) -> list[Path]:
         found += [f for f in candidates if _format(f) and f.is_file() and not f.is_symlink()]
     if not found:
         raise NotFound(f"{path}: holds no .parquet, .csv or .jsonl file")
-    return sorted(found)
+    if not (full := [f for f in found if f.stat().st_size]):
+        raise NotFound(f"{path}: its {len(found)} files are empty")
+    return sorted(full)
 
 
 def _format(path: Path) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import engine_page as page
 from benchmarks.engine_fits import FIRST, Fits
 from benchmarks.engine_mixture import ABLATIONS, engine
-from benchmarks.engine_policies import POLICIES, psi
+from benchmarks.engine_policies import POLICIES, psi, told
 from benchmarks.engine_scores import compare, floors, judge, recovery, run
 from benchmarks.engine_streams import Rows, Stream
 
@@ -80,6 +80,17 @@ def test_each_ablation_leaves_one_part_out():
     assert not page.is_ablation("engine")
 
 
+def test_who_is_told_of_a_drift_learns_the_new_rule_alone():
+    fits = Fits(stream(turn_from=10))
+    learned = [step.trained[0].rows // 200 for step in told(fits, 0)]
+    assert learned == [*range(FIRST, 11), *range(1, COUNT - 10)]
+    line, scored = judge(fits.stream, 0, "told", run(fits, told, 0))
+    assert line.recovery == 1
+    assert scored[10].loss > 1
+    assert scored[11].loss < 0.5
+    assert scored[11].auc > 0.9
+
+
 def test_recovery_counts_windows_of_mature_labels():
     floor = {10: dict.fromkeys(range(10, 16), 0.3)}
     losses = {9: 0.3, 10: 0.8, 11: 0.8, 12: 0.8, 13: 0.38, 14: 0.3, 15: 0.3}
@@ -131,6 +142,9 @@ def test_results_are_read_back_and_only_what_ran_is_replaced(tmp_path):
         (delay, name) for delay in (0, 2) for name in ("engine", "full, depth 6")
     ]
     assert next(x for x in found if x.delay == 2 and x.policy == "engine").retrainings == 10
-    assert sorted(read["toy", 1, 2, "engine"]) == list(range(FIRST, COUNT))
+    again = read["toy", 1, 2, "engine"]
+    assert sorted(again) == list(range(FIRST, COUNT))
+    assert all(again[w] == pytest.approx(curves["toy", 1, 2, "engine"][w], abs=1e-4) for w in again)
+    assert "AUC against the best of them (full, depth 6)" in page.table(found, read)
     assert "toy, label delay 2" in (tmp_path / page.SUMMARY).read_text()
     assert (tmp_path / page.PLOT).stat().st_size > 5000

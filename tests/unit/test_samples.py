@@ -54,10 +54,20 @@ def test_a_directory_is_read_in_the_order_of_names(tmp_path):
     write(tmp_path / "in" / ".hidden.csv")
     write(tmp_path / "in" / "_landed" / "x.csv")
     (tmp_path / "in" / "README.md").write_text("not data")
+    (tmp_path / "in" / "4.csv").touch()
     (tmp_path / "in" / "0.csv").symlink_to(tmp_path / "in" / "1.csv")
     found = read_samples(tmp_path / "in")
     assert found["seq"].to_pylist() == [1, 2, 3, 9]
     assert found["extra"].to_pylist() == [None, None, None, 1.0]
+
+
+def test_files_without_a_byte_are_told_apart_from_no_files(tmp_path):
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "b.jsonl").touch()
+    with pytest.raises(NotFound, match="its 2 files are empty"):
+        read_samples(tmp_path)
+    with pytest.raises(Unreadable, match=r"a\.csv: cannot be read"):
+        read_samples(tmp_path / "a.csv")
 
 
 def test_integers_in_one_file_and_fractions_in_another_fit_together(tmp_path):
