@@ -44,7 +44,7 @@ def status(pipeline: str | None, as_json: bool) -> None:
 
 
 def _status(name: str) -> dict[str, Any]:
-    from tasks import decisions, quarantine
+    from tasks import decisions
     from tasks.workspace import open_workspace
 
     workspace = open_workspace(name)
@@ -62,7 +62,7 @@ def _status(name: str) -> dict[str, Any]:
         "rows_accepted": sum(d.accepted for d in made),
         "rows_quarantined": sum(d.quarantined for d in made),
         "labels_quarantined": sum(d.labels_quarantined for d in made),
-        "open_quarantine": len(quarantine.entries(workspace, only_open=True)),
+        **_quarantine(workspace),
         "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
         "cpu_seconds": {
             name: round(sum(d.bill.get(name, 0.0) for d in made), 1)
@@ -71,6 +71,17 @@ def _status(name: str) -> dict[str, Any]:
         **_sealed(workspace, made),
         **_economics(workspace, made),
         **_search(workspace, made),
+    }
+
+
+def _quarantine(workspace: Workspace) -> dict[str, int]:
+    """Entries that wait for a person, and rows and labels that were let go since."""
+    from tasks import quarantine
+
+    found = quarantine.entries(workspace, only_open=False)
+    return {
+        "open_quarantine": sum(e["status"] == quarantine.OPEN for e in found),
+        "released": sum(e["rows"] for e in found if e["status"] == "released"),
     }
 
 
@@ -132,7 +143,9 @@ def _show_status(one: dict[str, Any]) -> None:
     out = held_back(one["rows_quarantined"], one["labels_quarantined"])
     console.print(f"  rows        {one['rows_accepted']:,} accepted, {out} held back")
     waits = "entry waits" if one["open_quarantine"] == 1 else "entries wait"
-    console.print(f"  quarantine  {one['open_quarantine']} {waits} for a person")
+    let_go = "line was" if one["released"] == 1 else "lines were"
+    freed = f"; {one['released']:,} {let_go} released" if one["released"] else ""
+    console.print(f"  quarantine  {one['open_quarantine']} {waits} for a person{freed}")
     if sealed := one.get("sealed"):
         many = "" if sealed["readings"] == 1 else "s"
         console.print(

@@ -487,6 +487,9 @@ def test_release_and_discard_need_a_person_and_are_final(ratchet: Terminal) -> N
     assert "Nothing waits in quarantine." in ratchet("quarantine", "list").out
     everything = json.loads(ratchet("quarantine", "list", "--all", "--json").out)
     assert {e["status"] for e in everything} == {"released", "discarded"}
+    (found,) = json.loads(ratchet("status", "--json").out)
+    assert (found["open_quarantine"], found["released"]) == (0, 1)
+    assert "0 entries wait for a person; 1 line was released" in ratchet("status").out
 
 
 NASTY = [
