@@ -183,29 +183,20 @@ def labelled(
 
 
 def rows_of_labels(
-    cycle: Cycle,
-    window: Window,
-    labels: pa.Table,
-    columns: Sequence[str],
-    first: int | None = None,
+    cycle: Cycle, window: Window, labels: pa.Table, columns: Sequence[str]
 ) -> tuple[pa.Table, NDArray[np.bool_]]:
     """The rows accepted by the end of a window that labels belong to, in the labels' order, and
-    which of the labels have one; rows of events before the window ``first``, or before the first
-    that a label names, are not looked for."""
-    import numpy as np
+    which of the labels have one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    none = pa.table({}), np.zeros(labels.num_rows, dtype=bool)
-    if not labels.num_rows:
-        return none
-    if first is None:
-        first = cycle.workspace.calendar.window_of(int(pc.min(labels[EVENT]).as_py())).index
-    rows = cycle.workspace.tables.read(ACCEPTED, [KEY, *columns], (first, window.index + 1))
-    if not rows.num_rows:
-        return none
+    at, there = windows_of_labels(cycle, window, labels)
+    if not there.any():
+        return pa.table({}), there
+    known = (int(at[there].min()), window.index + 1)
+    rows = cycle.workspace.tables.read(ACCEPTED, [KEY, *columns], known)
     where = pc.index_in(labels[KEY], value_set=rows[KEY].combine_chunks()).combine_chunks()
-    return rows.take(where.drop_null()), np.asarray(where.is_valid())
+    return rows.take(where.drop_null()), there
 
 
 def only(rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ratchet import ingest as core
 from ratchet import validate as rules
-from ratchet.contracts.columns import ACCEPTED, EVENT, KEY, LABEL, SOURCE
+from ratchet.contracts.columns import ACCEPTED, EVENT, KEY, LABEL, LABELS, SOURCE
 from ratchet.contracts.evidence import Evidence, Verdict
 from tasks.cycle import Cycle
 from tasks.labelled import rows_of_labels, trusted_rows, window_indices
@@ -67,10 +67,10 @@ def judge(
         return Apart([], nobody)
     labels, windows = fresh.filter(pa.array(outside)), at[outside]
     columns = [SOURCE, *definition.features]
-    rows, _ = rows_of_labels(cycle, window, labels, columns, int(windows.min()))
+    rows, _ = rows_of_labels(cycle, window, labels, columns)
     rows = rows.append_column(LABEL, labels[LABEL])
     control = trusted_rows(cycle, window, (int(windows.min()), int(windows.max())))
-    known = _known(cycle, window, windows, control)
+    known = _known(cycle, window, fresh, int(windows.min()))
     said = rules.check_stragglers(rows, windows, control, known, definition)
     if said.evidence.verdict.lets_through:
         facts = rules.facts_by_source(rows[SOURCE], said.checked, said.differs)
@@ -82,18 +82,20 @@ def judge(
     return Apart([told], outside, cause)
 
 
-def _known(
-    cycle: Cycle, window: Window, windows: NDArray[np.int64], control: pa.Table
-) -> dict[int, tuple[int, int]]:
-    """Of each of these windows of events how many rows were accepted by now, and how many of these
-    are trusted."""
+def _known(cycle: Cycle, window: Window, fresh: pa.Table, first: int) -> dict[int, tuple[int, int]]:
+    """Of each window of events from the first on: rows that have a label by now, and how many of
+    these are trusted."""
     import numpy as np
 
-    span = (int(windows.min()), window.index + 1)
-    rows = cycle.workspace.tables.read(ACCEPTED, [KEY, EVENT], span)
+    tables, span = cycle.workspace.tables, (first, window.index + 1)
+    rows, labels = tables.read(ACCEPTED, [KEY, EVENT], span), tables.read(LABELS, [KEY], span)
+    has_label = core.find_keys(rows[KEY], fresh[KEY])
+    if labels.num_rows:
+        has_label |= core.find_keys(rows[KEY], labels[KEY])
     at = window_indices(cycle, rows)
-    trusted = core.find_keys(rows[KEY], control[KEY])
+    control = trusted_rows(cycle, window, (first, window.index))
+    trusted = has_label & core.find_keys(rows[KEY], control[KEY])
     return {
-        w: (int(np.sum(at == w)), int(np.sum(trusted & (at == w))))
-        for w in np.unique(windows).tolist()
+        w: (int(np.sum(has_label & (at == w))), int(np.sum(trusted & (at == w))))
+        for w in np.unique(at[has_label & (at >= first)]).tolist()
     }

@@ -6,10 +6,15 @@
 A window is compared with its control when most of its labels come. Whoever keeps some of them back
 chooses which, so the few that come later are no random part of their window, and a batch of another
 window would hide them. But who of them is trusted was drawn, whatever their sender chose. So those
-that both hold under one key are compared value by value, and as many of them have to be trusted as
-the draw of their windows foretells (hypergeometric): forged rows have no trusted twin.
+that both hold under one key are compared value by value, and enough of them have to be trusted,
+because forged rows have no trusted twin:
 
-Promise: labels of a window whose trusted path was cut do not count as compared.
+- of a window's stragglers as many as of all its labelled rows (hypergeometric);
+- of all stragglers, and of each window's labelled rows, at least half as many as of all labelled
+  rows of these windows (binomial), so that neither a cut path nor windows that nobody labelled
+  hide anything. Half, because windows are of different size and so is the share that is drawn.
+
+Promise: labels that there are no trusted rows for do not count as compared.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
 
 CHECK = "control.stragglers"
-SHARE = 0.2  # of shield.alpha, half of it for each test: a window is compared again and again
+SHARE = 0.2  # of shield.alpha, half of it for each question: a window is looked at again and again
+HALF = 0.5  # of the share that is trusted elsewhere: fewer are too few
+WAIT = 0.01  # level of that: honest windows are far from half, and who waits is released by rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,46 +69,65 @@ def check_stragglers(
         late: their rows: ``_key``, ``_label`` and the features.
         windows: the window of events of each, shape (rows,).
         control: the trusted rows of these windows, likewise, with the stream's keys.
-        known: for each of these windows how many rows of it were accepted, and how many of those
-            are trusted.
+        known: for these windows, and the others up to now, how many rows of each have a label, the
+            stragglers among them, and how many of those are trusted.
         definition: for the features, ``[shield]`` and ``[trusted]``.
     """
     import numpy as np
 
     paired = match(late, control, definition.features)
     least = definition.trusted.min_rows if definition.trusted else 1
-    allowed = definition.shield.max_mismatch
     level = definition.shield.alpha * SHARE / 2
-    found, counts = np.unique(windows, return_counts=True)
-    mine = np.bincount(windows[paired.positions] - found.min(), minlength=int(np.ptp(found)) + 1)
-    drawn = mine[found - found.min()]
-    s = "" if len(found) == 1 else "s"
-    said = f"{len(windows):,} labels of {len(found)} other window{s}"
+    places, at, counts = np.unique(windows, return_inverse=True, return_counts=True)
+    drawn = np.bincount(at[paired.positions], minlength=len(places))
+    s = "" if len(places) == 1 else "s"
+    said = f"{len(windows):,} labels of {len(places)} other window{s}"
 
     def told(verdict: Verdict, says: str, measured: float, threshold: float) -> Stragglers:
-        text = f"{said}: {says}"
         details: dict[str, Any] = {"labels": len(windows), "trusted": paired.matched}
-        evidence = Evidence(CHECK, verdict, text, measured, threshold, details)
+        evidence = Evidence(CHECK, verdict, f"{said}: {says}", measured, threshold, details)
         return Stragglers(evidence, paired.positions, paired.differs)
 
-    k, n = paired.mismatched, paired.matched
+    k, n, allowed = paired.mismatched, paired.matched, definition.shield.max_mismatch
     p = float(binomial_sf(k, n, allowed)) if k >= FEWEST_MISMATCHES else 1.0
     differ = f"{k:,} of {n:,} differ from the trusted row of the same key, {allowed:g} allowed"
     differ += f" ({where})" if (where := paired.where()) else ""
     if p < level:
         return told(Verdict.BLOCK, f"{differ}: p {p:.2g} < {level:.2g}", p, level)
-    fewest = min(int(known.get(w, (0, 0))[1]) for w in found.tolist())
-    if fewest < least:
-        says = f"{fewest} trusted rows for one of them, {least} needed: nothing to compare with"
-        return told(Verdict.INCONCLUSIVE, says, float(fewest), float(least))
-    lows, expected = [], 0.0
-    for w, count, seen in zip(found.tolist(), counts.tolist(), drawn.tolist(), strict=True):
-        rows, trusted = known[w]
-        lows.append(float(hypergeometric_tails([seen], [count], drawn=trusted, rows=rows)[0][0]))
-        expected += count * trusted / rows
-    low = min(1.0, min(lows) * len(lows))
-    few = f"{n:,} of them are trusted, {expected:.1f} expected"
-    if low < level:
-        says = f"{few}: p {low:.2g} < {level:.2g}; their trusted rows have not come, or are none"
-        return told(Verdict.INCONCLUSIVE, says, low, level)
-    return told(Verdict.PASS, f"{differ}: p {p:.2g} >= {level:.2g}; {few}", min(p, low), level)
+    total, trusted = (sum(of) for of in zip(*known.values(), strict=True))
+    if trusted < least:
+        says = f"{trusted} trusted rows for these windows, {least} needed: nothing to compare with"
+        return told(Verdict.INCONCLUSIVE, says, float(trusted), float(least))
+    few = f"{n:,} of them are trusted, {len(windows) * trusted / total:.1f} expected"
+    late = dict(zip(places.tolist(), zip(counts, drawn, strict=True), strict=True))
+    for low, limit in ((_within(late, known), level), (_halved(late, known), WAIT)):
+        if low < limit:
+            says = (
+                f"{few}: p {low:.2g} < {limit:.2g}; trusted rows have not come, or there are none"
+            )
+            return told(Verdict.INCONCLUSIVE, says, low, limit)
+    return told(Verdict.PASS, f"{differ}: p {p:.2g} >= {level:.2g}; {few}", p, level)
+
+
+_Counts = Mapping[int, tuple[int, int]]  # of a window: labels, and trusted ones among them
+
+
+def _within(late: _Counts, known: _Counts) -> float:
+    """p-value that so few of a window's stragglers are trusted, by what was drawn of the window."""
+    lows = [
+        hypergeometric_tails([int(seen)], [int(count)], drawn=known[w][1], rows=known[w][0])[0][0]
+        for w, (count, seen) in late.items()
+    ]
+    return min(1.0, len(lows) * float(min(lows)))
+
+
+def _halved(late: _Counts, known: _Counts) -> float:
+    """p-value that so few are trusted if at least half the usual share is: of all stragglers, and
+    of all labels of each of their windows."""
+    total, trusted = (sum(of) for of in zip(*known.values(), strict=True))
+    every = tuple(int(sum(of)) for of in zip(*late.values(), strict=True))
+    chances = [
+        binomial_sf(count - seen, count, 1 - HALF * trusted / total)  # of at most ``seen``
+        for count, seen in [every, *(known[w] for w in late)]
+    ]
+    return min(1.0, len(chances) * min(chances))

@@ -107,7 +107,7 @@ def test_forged_rows_whose_labels_are_kept_back_wait(tmp_path):
     space, made = run(tmp_path, extra, extra)
     found = said(made[LATE + 2])
     assert "0 of them are trusted" in found.arithmetic
-    assert "their trusted rows have not come, or are none" in found.arithmetic
+    assert "trusted rows have not come, or there are none" in found.arithmetic
     assert made[LATE + 2].labels_quarantined == KEPT_BACK
     assert not any(k.startswith("forged") for k in held(space))
     (entry,) = quarantine.entries(space, only_open=True)

@@ -29,7 +29,12 @@ def window(index: int, seed: int) -> tuple[pa.Table, np.ndarray]:
 
 
 def judged(
-    late: dict[int, int], wrong: float = 0, forged: int = 0, seed: int = 1, drawn: int = DRAWN
+    late: dict[int, int],
+    wrong: float = 0,
+    forged: int = 0,
+    seed: int = 1,
+    drawn: int = DRAWN,
+    elsewhere: int = DRAWN,
 ) -> Stragglers:
     """``late`` labels of each window; a share of them is wrong, and so many rows are forged."""
     rng = np.random.default_rng(seed)
@@ -44,6 +49,7 @@ def judged(
         controls.append(rows.take(pa.array(trusted[:drawn])))
         at += [index] * mine.num_rows
         known[index] = (ROWS + forged, drawn)
+    known[99] = (ROWS, elsewhere)
     found = pa.concat_tables(parts).combine_chunks()
     y = found["_label"].to_numpy()
     turned = np.where(rng.random(len(y)) < wrong, 1 - y, y)
@@ -80,16 +86,34 @@ def test_one_slip_is_allowed():
 
 @pytest.mark.parametrize("late", [{3: 0}, {3: 50}, {3: 10, 4: 10}])
 def test_rows_without_a_trusted_twin_wait(late):
-    found = judged(late, forged=150).evidence
+    found = judged(late, forged=250).evidence
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "their trusted rows have not come, or are none" in found.arithmetic
+    assert "trusted rows have not come, or there are none" in found.arithmetic
 
 
-def test_where_the_trusted_path_was_cut_they_wait():
-    found = judged({3: 50}, drawn=39).evidence
+def test_forged_rows_hide_in_no_windows_that_nobody_labelled():
+    rows, trusted = window(9, 1)
+    names = pa.array([f"forged-{i}" for i in range(300)])
+    late = rows.slice(0, 300).set_column(0, "_key", names)
+    at = np.arange(300) // 30  # a few in each of ten windows
+    known = {**dict.fromkeys(range(10), (30, 0)), 10: (ROWS, DRAWN)}
+    found = check_stragglers(late, at, rows.take(pa.array(trusted)), known, DEFINITION).evidence
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "39 trusted rows for one of them, 40 needed" in found.arithmetic
-    assert judged({3: 50}, drawn=0).evidence.verdict is Verdict.INCONCLUSIVE
+    assert "0 of them are trusted, 26.1 expected" in found.arithmetic
+
+
+@pytest.mark.parametrize(
+    ("drawn", "elsewhere"), [(39, 0), (0, 0), (0, DRAWN), (DRAWN // 10, DRAWN)]
+)
+def test_where_the_trusted_path_was_cut_they_wait(drawn, elsewhere):
+    found = judged({3: 50}, drawn=drawn, elsewhere=elsewhere).evidence
+    assert found.verdict is Verdict.INCONCLUSIVE
+    if not elsewhere:
+        assert f"{drawn} trusted rows for these windows, 40 needed" in found.arithmetic
+
+
+def test_windows_may_be_drawn_from_unevenly():
+    assert judged({3: 300}, drawn=DRAWN * 2 // 3, elsewhere=DRAWN).evidence.verdict is Verdict.PASS
 
 
 @settings(deadline=None, max_examples=30)
