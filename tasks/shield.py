@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ratchet.contracts.clock import Window
+    from ratchet.contracts.defence import Trusted
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, waited: bool = False
     if span is None:
         return Judged()
     outside = there & (waited | (at < span[0]) | (at > span[1]))
-    apart = stragglers.judge(cycle, window, fresh, at, outside)
+    apart = stragglers.judge(cycle, window, fresh, outside)
     kept = np.flatnonzero(~apart.rejected)
     facts = None if waited else apart.facts
     main = Judged()
@@ -132,8 +133,8 @@ def _judge(
 def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
     """Judge rows whose labels came before them, so that no order of delivery gets past the control.
 
-    They are compared with the trusted rows of the same keys; too few of those, and they wait for a
-    person.
+    They are compared with the trusted rows of the same keys; too few of those for so many, and they
+    wait for a person.
     """
     import numpy as np
     import pyarrow as pa
@@ -152,20 +153,34 @@ def judge_late(cycle: Cycle, window: Window, rows: pa.Table) -> Judged:
         return Judged()
     mine = rows.filter(pa.array(late)).combine_chunks()
     values = numbers(labels[LABEL].combine_chunks().take(where.drop_null()))
-    at = window_indices(cycle, mine)
-    control = trusted_rows(cycle, window, (int(at.min()), int(at.max())))
-    if definition.trusted.keyed:
-        control = control.filter(core.find_keys(control[KEY], mine[KEY])).combine_chunks()
-    sample = scored(cycle, mine, values)
-    trusted = scored(cycle, control, numbers(control[LABEL])) if control.num_rows else None
-    seed = seed_of(cycle, window, mine, control)
-    evidence = list(rules.compare(sample, trusted, definition, seed=seed).evidence)
+    evidence = _beside(cycle, window, mine, values, definition.trusted)
     if rules.verdict(evidence).lets_through:
-        return Judged()
+        return Judged([replace(e, check="control.late") for e in evidence[:1]])
     cause = min(evidence, key=telling)
     text = f"{len(mine):,} rows came after their labels: {cause.arithmetic}"
     said = Evidence("control.late", Verdict.WARN, f"{text}; quarantined alone", float(len(mine)))
     return Judged([said], [(late, replace(cause, check="control.late", arithmetic=text))])
+
+
+def _beside(
+    cycle: Cycle, window: Window, rows: pa.Table, labels: NDArray[np.float64], declared: Trusted
+) -> list[Evidence]:
+    """Late rows beside the trusted rows of their keys; where there are enough, by all tests."""
+    import pyarrow as pa
+
+    found = []
+    at = window_indices(cycle, rows)
+    control = trusted_rows(cycle, window, (int(at.min()), int(at.max())))
+    if declared.keyed:
+        labelled = rows.append_column(LABEL, pa.array(labels))
+        found.append(stragglers.compare(cycle, window, labelled, rows[KEY]).evidence)
+        control = control.filter(core.find_keys(control[KEY], rows[KEY])).combine_chunks()
+        if not found[0].verdict.lets_through or control.num_rows < declared.min_rows:
+            return found
+    sample = scored(cycle, rows, labels)
+    trusted = scored(cycle, control, numbers(control[LABEL])) if control.num_rows else None
+    seed = seed_of(cycle, window, rows, control)
+    return [*found, *rules.compare(sample, trusted, cycle.workspace.definition, seed=seed).evidence]
 
 
 def judge_waiting(cycle: Cycle, window: Window) -> list[Evidence]:

@@ -1,6 +1,6 @@
 """Fresh labels of other windows than the batch's own: compared with the trusted rows of their keys.
 
->>> apart = judge(cycle, window, fresh, windows, outside)                       # doctest: +SKIP
+>>> apart = judge(cycle, window, fresh, outside)                                # doctest: +SKIP
 >>> fresh.filter(~apart.rejected)                                               # doctest: +SKIP
 """
 
@@ -46,7 +46,6 @@ def judge(
     cycle: Cycle,
     window: Window,
     fresh: pa.Table,
-    at: NDArray[np.int64],
     outside: NDArray[np.bool_],
 ) -> Apart:
     """Judge those of the fresh labels that lie outside the batch's span of windows.
@@ -55,7 +54,6 @@ def judge(
 
     Args:
         fresh: the labels that became known in the window.
-        at: the window of events of each.
         outside: mask of those to judge; each has its row.
     """
     import numpy as np
@@ -65,13 +63,10 @@ def judge(
     nobody = np.zeros(fresh.num_rows, dtype=bool)
     if definition.trusted is None or not definition.trusted.keyed or not outside.any():
         return Apart([], nobody)
-    labels, windows = fresh.filter(pa.array(outside)), at[outside]
-    columns = [SOURCE, *definition.features]
-    rows, _ = rows_of_labels(cycle, window, labels, columns)
+    labels = fresh.filter(pa.array(outside))
+    rows, _ = rows_of_labels(cycle, window, labels, [EVENT, SOURCE, *definition.features])
     rows = rows.append_column(LABEL, labels[LABEL])
-    control = trusted_rows(cycle, window, (int(windows.min()), int(windows.max())))
-    known = _known(cycle, window, fresh, int(windows.min()))
-    said = rules.check_stragglers(rows, windows, control, known, definition)
+    said = compare(cycle, window, rows, fresh[KEY])
     if said.evidence.verdict.lets_through:
         facts = rules.facts_by_source(rows[SOURCE], said.checked, said.differs)
         return Apart([said.evidence], nobody, None, facts)
@@ -82,20 +77,43 @@ def judge(
     return Apart([told], outside, cause)
 
 
-def _known(cycle: Cycle, window: Window, fresh: pa.Table, first: int) -> dict[int, tuple[int, int]]:
-    """Of each window of events from the first on: rows that have a label by now, and how many of
-    these are trusted."""
-    import numpy as np
+def compare(
+    cycle: Cycle, window: Window, rows: pa.Table, labelled: pa.ChunkedArray
+) -> rules.Stragglers:
+    """Compare rows and their labels with the trusted rows of their keys.
 
-    tables, span = cycle.workspace.tables, (first, window.index + 1)
-    rows, labels = tables.read(ACCEPTED, [KEY, EVENT], span), tables.read(LABELS, [KEY], span)
-    has_label = core.find_keys(rows[KEY], fresh[KEY])
-    if labels.num_rows:
-        has_label |= core.find_keys(rows[KEY], labels[KEY])
-    at = window_indices(cycle, rows)
+    Args:
+        rows: with key, event, features and label.
+        labelled: keys that have a label besides those whose label was accepted before.
+    """
+    windows = window_indices(cycle, rows)
+    first = int(windows.min())
     control = trusted_rows(cycle, window, (first, window.index))
-    trusted = has_label & core.find_keys(rows[KEY], control[KEY])
+    known = _known(cycle, window, rows, labelled, control)
+    return rules.check_stragglers(rows, windows, control, known, cycle.workspace.definition)
+
+
+def _known(
+    cycle: Cycle, window: Window, rows: pa.Table, labelled: pa.ChunkedArray, control: pa.Table
+) -> dict[int, tuple[int, int]]:
+    """Of each window of events, from the first of these rows on: rows that have a label by now,
+    these among them, and how many of those are trusted."""
+    import numpy as np
+    import pyarrow as pa
+
+    at = window_indices(cycle, rows)
+    tables, span = cycle.workspace.tables, (int(at.min()), window.index + 1)
+    there, labels = tables.read(ACCEPTED, [KEY, EVENT], span), tables.read(LABELS, [KEY], span)
+    if there.num_rows:
+        has_label = core.find_keys(there[KEY], labelled)
+        if labels.num_rows:
+            has_label |= core.find_keys(there[KEY], labels[KEY])
+        theirs = core.find_keys(there[KEY], rows[KEY])
+        there = there.filter(pa.array(has_label & ~theirs))
+        rows = pa.concat_tables([rows.select([KEY, EVENT]), there.select([KEY, EVENT])])
+        at = window_indices(cycle, rows)
+    trusted = core.find_keys(rows[KEY], control[KEY])
     return {
-        w: (int(np.sum(has_label & (at == w))), int(np.sum(trusted & (at == w))))
-        for w in np.unique(at[has_label & (at >= first)]).tolist()
+        w: (int(np.sum(at == w)), int(np.sum(trusted & (at == w))))
+        for w in np.unique(at[at >= span[0]]).tolist()
     }

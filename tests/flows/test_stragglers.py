@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from flows.retrain import run_windows
-from ratchet.contracts.columns import ACCOUNTS, KEY, LABELS
+from ratchet.contracts.columns import ACCEPTED, ACCOUNTS, KEY, LABELS
 from ratchet.contracts.evidence import Verdict
 from tasks import quarantine, windows
 from tasks.labelled import span_of
@@ -18,6 +18,7 @@ from tests import streams
 
 DEFENDED = streams.PIPELINE + '\n[trusted]\nobjects = "trusted/**"\nmin_rows = 40\n'
 LATE, KEPT_BACK = 3, 60  # of window 3, this many labels come with window 4's
+FEW = 16  # rows of it that come after their labels; of more, the window would be blocked
 
 
 def turned(table: pa.Table) -> pa.Table:
@@ -112,6 +113,37 @@ def test_forged_rows_whose_labels_are_kept_back_wait(tmp_path):
     assert not any(k.startswith("forged") for k in held(space))
     (entry,) = quarantine.entries(space, only_open=True)
     assert entry["check"] == "control.rows"
+
+
+@pytest.mark.parametrize("moved", [0.0, 1.0])
+def test_a_few_rows_that_come_after_their_labels_need_no_person_if_they_are_right(tmp_path, moved):
+    streams.project(tmp_path, 0, DEFENDED)
+    space = streams.quick(streams.workspace(tmp_path))
+    late = streams.window_rows(LATE).slice(0, FEW).drop_columns(["y"])
+    late = late.set_column(2, "x", pc.add(late["x"], moved))
+    for index in range(7):
+        table = streams.window_rows(index)
+        streams.land_trusted(tmp_path, index)
+        rows = table.drop_columns(["y"])
+        kept = rows.slice(FEW) if index == LATE else rows
+        streams.put(tmp_path, f"features/w{index:03d}.parquet", kept)
+        streams.put(tmp_path, f"labels/w{index:03d}.parquet", table.select(["id", "t", "y"]))
+        if index == LATE + 2:
+            list(run_windows(space, windows.undecided(space, None, None)))
+            streams.put(tmp_path, "features/late.parquet", late)
+    made = list(run_windows(space, windows.undecided(space, None, None)))
+    (found,) = [e for e in made[0].evidence if e.check == "control.late"]
+    accepted = set(space.tables.read(ACCEPTED)[KEY].to_pylist())
+    entries = [(e["check"], e["rows"]) for e in quarantine.entries(space, only_open=True)]
+    if moved:
+        assert found.verdict is Verdict.WARN
+        assert " in x" in found.arithmetic
+        assert not set(late["id"].to_pylist()) & accepted
+        assert entries == [("control.late", FEW)]
+    else:
+        assert found.verdict is Verdict.PASS
+        assert set(late["id"].to_pylist()) <= accepted
+        assert entries == []
 
 
 def test_without_keys_their_windows_are_compared_whole():
