@@ -15,6 +15,18 @@ def quarantine() -> None:
     """What was blocked, with its evidence; release it or discard it."""
 
 
+def _lines(count: int) -> str:
+    return f"{count:,} line" + ("" if count == 1 else "s")
+
+
+def _counted(count: int, kind: str) -> str:
+    """Such as ``3 labels``; a row or object that is named alone is not the whole batch."""
+    if kind == "batch":
+        return f"the whole batch, {_counted(count, 'row')}"
+    noun = "trusted row" if kind == "trusted" else kind
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def _decided(line: dict[str, Any]) -> str:
     """Who released or discarded an entry, and why."""
     return f"{line['status']} by {line['by']}: {line['reason']}"
@@ -35,7 +47,8 @@ def list_entries(pipeline: str | None, everything: bool, as_json: bool) -> None:
         return
     for entry in found:
         click.secho(entry["entry"], bold=True)
-        click.echo(f"  {entry['rows']:,} x {entry['kind']}, {entry['status']}: {entry['found']}")
+        count = _counted(entry["rows"], entry["kind"])
+        click.echo(f"  {count} of window {entry['window']}, {entry['status']}: {entry['found']}")
         if entry["status"] != OPEN:
             click.echo(f"  {_decided(entry)}")
     click.echo(
@@ -62,13 +75,14 @@ def show(entry: str, pipeline: str | None, rows: int, as_json: bool) -> None:
         return
     held = [one for one in found if one["status"] == OPEN]
     first, last = held[0], found[-1]
-    click.echo(f"{first['entry']}: {len(held):,} {first['kind']} lines, {last['status']}")
+    click.echo(f"{first['entry']}: {_counted(len(held), first['kind'])}, {last['status']}")
     if last["status"] != OPEN:
         click.echo(f"  decided   {_decided(last)} ({last['at']})")
     click.echo(f"  reason    {first['reason']}")
     click.echo(f"  evidence  {first['evidence']}")
     for one in held[:rows]:
-        click.echo(f"  {one['object_key'] or one['object']}#{one['row']}  {one['payload']}")
+        place = f"{one['object_key'] or one['object']}#{one['row']}"
+        click.echo("  ".join(["", place, *([one["key"]] if one["key"] else []), one["payload"]]))
 
 
 def _act(entry: str, pipeline: str | None, action: str, by: str, reason: str) -> None:
@@ -76,7 +90,7 @@ def _act(entry: str, pipeline: str | None, action: str, by: str, reason: str) ->
     from tasks.workspace import open_workspace
 
     rows = act(open_workspace(only_pipeline(pipeline)), entry, action, by=by, reason=reason)
-    click.echo(f"{entry}: {rows:,} lines {action}")
+    click.echo(f"{entry}: {_lines(rows)} {action}")
 
 
 _by = click.option("--by", required=True, help="Who decides; recorded.")

@@ -458,8 +458,8 @@ def entry_of(ratchet: Terminal, kind: str) -> str:
 
 def test_quarantine_is_listed_and_shown(ratchet: Terminal) -> None:
     listed = ratchet("quarantine", "list").out
-    assert "400 x batch, quarantined" in listed
-    assert "1 x row, quarantined" in listed
+    assert "  the whole batch, 400 rows of window 4000, quarantined: " in listed
+    assert "  1 row of window " in listed
     entry = entry_of(ratchet, "row")
     shown = ratchet("quarantine", "show", entry).out
     assert "x is a standard normal number" in shown
@@ -479,7 +479,7 @@ def test_release_and_discard_need_a_person_and_are_final(ratchet: Terminal) -> N
     who = ("--by", "Ada", "--reason", "seen")
     assert ratchet("quarantine", "release", row).code == 2
     assert ratchet("quarantine", "release", row, "--by", " ", "--reason", "x").code == 2
-    assert "1 lines released" in ratchet("quarantine", "release", row, *who).out
+    assert "1 line released" in ratchet("quarantine", "release", row, *who).out
     assert "400 lines discarded" in ratchet("quarantine", "discard", batch, *who).out
     again = ratchet("quarantine", "discard", row, *who)
     assert again.code == 2

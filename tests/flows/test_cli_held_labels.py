@@ -73,12 +73,12 @@ def test_what_a_person_did_with_an_entry_stands_beside_the_evidence(ratchet: Ter
     who = ("--by", "Ada", "--reason", "looked them up")
     assert ratchet("quarantine", "discard", name, *who).code == 0
     shown = ratchet("quarantine", "show", BLOCKED, "--rows", "999").out.splitlines()
-    assert shown[0] == f"{name}: {HELD} label lines, discarded"
+    assert shown[0] == f"{name}: {HELD} labels, discarded"
     assert shown[1].startswith("  decided   discarded by Ada: looked them up (20")
     assert shown[2] == f"  reason    {found}"
     assert len(shown) == 4 + HELD
     listed = ratchet("quarantine", "list", "--all").out.splitlines()
-    assert f"  {HELD} x label, discarded: {found}" in listed
+    assert f"  {HELD} labels of window {BLOCKED}, discarded: {found}" in listed
     assert "  discarded by Ada: looked them up" in listed
 
 
