@@ -71,7 +71,8 @@ def judge(cycle: Cycle, window: Window, fresh: pa.Table, *, waited: bool = False
     import pyarrow as pa
 
     at, there = windows_of_labels(cycle, window, fresh)
-    span = span_of(cycle, at)
+    # Labels without a row must not outnumber the others: they are judged when their rows come.
+    span = span_of(cycle, at[there] if there.any() else at)
     if span is None:
         return Judged()
     outside = there & (waited | (at < span[0]) | (at > span[1]))

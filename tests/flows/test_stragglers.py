@@ -115,6 +115,27 @@ def test_forged_rows_whose_labels_are_kept_back_wait(tmp_path):
     assert entry["check"] == "control.rows"
 
 
+def test_labels_of_rows_that_do_not_exist_do_not_hide_a_batch(tmp_path):
+    """However many there are: the batch is compared whole, rows that it lacks included."""
+    streams.project(tmp_path, 0, DEFENDED)
+    space = streams.quick(streams.workspace(tmp_path))
+    many, made = 3000, []
+    flood = {"id": [f"nobody-{i}" for i in range(many)], "t": [50] * many, "y": [1] * many}
+    for index in range(LATE + 3):
+        table = streams.window_rows(index)
+        streams.land_trusted(tmp_path, index)
+        if index == LATE:
+            table = table.filter(pc.less(table["x"], 0.8))  # a fifth is left out
+        streams.land_window(tmp_path, index, table)
+        if index == LATE + 1:
+            made += run_windows(space, windows.undecided(space, None, None))
+            streams.put(tmp_path, "labels/more.parquet", pa.table(flood))
+    made += run_windows(space, windows.undecided(space, None, None))
+    assert made[LATE + 1].labels_quarantined > many
+    assert made[LATE + 1].outcome == "blocked"
+    assert "trusted rows are missing from the batch" in made[LATE + 1].reasons[0]
+
+
 @pytest.mark.parametrize("moved", [0.0, 1.0])
 def test_a_few_rows_that_come_after_their_labels_need_no_person_if_they_are_right(tmp_path, moved):
     streams.project(tmp_path, 0, DEFENDED)
