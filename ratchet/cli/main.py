@@ -27,6 +27,7 @@ COMMANDS = {
     "report": ("ratchet.cli.explain", "report"),
     "quarantine": ("ratchet.cli.quarantine", "quarantine"),
     "source": ("ratchet.cli.source", "source"),
+    "draw": ("ratchet.cli.draw", "draw"),
     "suite": ("ratchet.cli.suite", "suite"),
     "approve": ("ratchet.cli.models", "approve"),
     "rollback": ("ratchet.cli.models", "rollback"),

@@ -35,6 +35,7 @@ class Trusted(Part):
     keyed: bool = (
         True  # its rows carry the stream's keys, so that each can be compared with its own
     )
+    confirm: Annotated[float, Field(gt=0, le=0.5)] | None = None  # share that `ratchet draw` draws
 
 
 class TrueObjective(Part):

@@ -67,6 +67,7 @@ LATER_KEYS = (
     ("gate", "discover", False),
     ("gate", "shortcuts", False),
     ("validate", "moved_after", 3),
+    ("trusted", "confirm", None),
 )
 
 
@@ -229,7 +230,7 @@ class Definition(Part):
             if found[later] is None:
                 del found[later]
         for section, key, before in LATER_KEYS:
-            if found[section][key] == before:
+            if found.get(section) and found[section][key] == before:
                 del found[section][key]
         content = json.dumps(found, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()

@@ -11,6 +11,7 @@ Promise: an object is taken in exactly once by content, no row is lost, and noth
 damaged, oversized or ambiguous gets as far as training.
 """
 
+from ratchet.ingest.columns import split_key
 from ratchet.ingest.dedupe import dedupe, find_keys
 from ratchet.ingest.entries import (
     cell,
@@ -63,5 +64,6 @@ __all__ = [
     "rows_from_payload",
     "seen_content",
     "source_of",
+    "split_key",
     "transaction_of",
 ]

@@ -10,6 +10,7 @@ its row's fault (the mask ``bad``).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,18 @@ def key(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
             values = pc.replace_substring_regex(values, r"([|\\])", r"\\\1")
         parts.append(values)
     return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "|")
+
+
+def split_key(key: str, parts: int) -> list[str]:
+    """The texts that :func:`key` joined.
+
+    >>> split_key(r"a\\|b|c", 2)
+    ['a|b', 'c']
+    """
+    if parts == 1:
+        return [key]
+    found = re.findall(r"(?:[^|\\]|\\.)+", key, re.DOTALL)
+    return [re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in found]
 
 
 def unsafe_text(column: pa.ChunkedArray, limit: int) -> Mask:
