@@ -101,7 +101,7 @@ def _as_trusted(workspace: Workspace, rows: pa.Table) -> pa.Table:
         columns[name] = pa.array([part[i] for part in parts], pa.string())
     clock = workspace.calendar.clock
     times = rows[EVENT].to_pylist()
-    shown = times if clock.kind == "integer" else [clock.show(t) for t in times]
+    shown = times if clock.kind == "integer" else [_moment(clock.show(t)) for t in times]
     columns.setdefault(definition.time.column, pa.array(shown))
     for name in definition.features:
         columns.setdefault(name, rows[name])
@@ -109,3 +109,8 @@ def _as_trusted(workspace: Workspace, rows: pa.Table) -> pa.Table:
     for name in (label.column, *([label.known_column] if label.known_column else [])):
         columns[name] = pa.nulls(rows.num_rows, pa.string())
     return pa.table(columns)
+
+
+def _moment(shown: str) -> str:
+    """A time with its hour, also at midnight: a column of dates and times is neither."""
+    return shown if "T" in shown else f"{shown}T00:00:00Z"
