@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ratchet.contracts.boosting import boosted
 from ratchet.errors import NoCandidate
 from ratchet.self_train.unit import in_unit, unit_of
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ratchet.contracts.recipes import Recipe
     from ratchet.self_train.training_set import TrainingSet
 
-MANY = 2**22  # cells from which memory counts more than what it takes to quantise without a copy
 OBJECTIVES = {
     "binary": "binary:logistic",
     "multiclass": "multi:softprob",
@@ -79,24 +79,15 @@ def boost(
     Returns:
         The model as UBJ.
     """
-    import xgboost as xgb
-
-    told: dict[str, Any] = {
-        "label": labels,
-        "weight": weights,
-        "base_margin": margins,
-        "feature_types": ["c" if kind == "category" else "q" for kind in features.values()],
-        "enable_categorical": True,
-        "nthread": parameters["nthread"],
-    }
-    if matrix.size < MANY:
-        data = xgb.DMatrix(matrix, **told)
-    else:
-        data = xgb.QuantileDMatrix(matrix, max_bin=parameters["max_bin"], **told)
-    # Not xgb.train: its callbacks take a third of the time of a small training. Same bytes.
-    trained = xgb.Booster(dict(parameters), [data])
-    for i in range(rounds):
-        trained.update(data, i)
+    trained = boosted(
+        matrix,
+        parameters,
+        rounds,
+        label=labels,
+        weight=weights,
+        base_margin=margins,
+        feature_types=["c" if kind == "category" else "q" for kind in features.values()],
+    )
     return bytes(trained.save_raw("ubj"))
 
 

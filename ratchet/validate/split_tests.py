@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ratchet.contracts.boosting import boosted
 from ratchet.contracts.metrics import auc, midranks, row_losses
 
 if TYPE_CHECKING:
@@ -197,8 +198,6 @@ def train_small(
     classes: int,
 ) -> Any:
     """A booster of :data:`ROUNDS` small trees."""
-    import xgboost as xgb
-
     names = {"binary": "binary:logistic", "multiclass": "multi:softprob"}
     options: dict[str, Any] = {
         "objective": names.get(objective, "reg:squarederror"),
@@ -212,15 +211,8 @@ def train_small(
     }
     if objective == "multiclass":
         options["num_class"] = classes
-    matrix = xgb.QuantileDMatrix(
-        values,
-        label=labels,
-        max_bin=64,
-        feature_types=["c" if kind == "category" else "q" for kind in kinds],
-        enable_categorical=True,
-        nthread=threads,
-    )
-    return xgb.train(options, matrix, num_boost_round=ROUNDS)
+    types = ["c" if kind == "category" else "q" for kind in kinds]
+    return boosted(values, options, ROUNDS, label=labels, feature_types=types)
 
 
 def predict_small(model: Any, values: NDArray[np.float32]) -> Floats:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
+from ratchet.contracts import boosting
 from ratchet.self_train import fit
 
 PLAIN = {
@@ -48,7 +49,7 @@ def test_small_and_large_matrices_and_xgboosts_own_loop_give_the_same_bytes(
     weights = np.linspace(0.1, 1, 900, dtype=np.float32) if weighted else None
     base = np.full((900, classes) if classes == 3 else 900, 0.1) if margins else None
     small = fit.boost(matrix, labels, FEATURES, told, 12, weights=weights, margins=base)
-    monkeypatch.setattr(fit, "MANY", 0)
+    monkeypatch.setattr(boosting, "MANY", 0)
     assert fit.boost(matrix, labels, FEATURES, told, 12, weights=weights, margins=base) == small
     kinds = ["c" if kind == "category" else "q" for kind in FEATURES.values()]
     data = xgb.QuantileDMatrix(
