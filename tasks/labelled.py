@@ -237,27 +237,17 @@ def by_window(cycle: Cycle, sample: rules.Sample, span: tuple[int, int]) -> list
 
 def trusted_rows(cycle: Cycle, window: Window, span: tuple[int, int]) -> pa.Table:
     """The trusted rows of a span of events that were known by the end of the window."""
-    import pyarrow.compute as pc
-
-    features = dict(cycle.workspace.definition.features)
-    if cycle.workspace.definition.trusted is None:
-        return trusted_schema(features).empty_table()
-    known = (span[0], window.index + 1)
-    rows = cycle.workspace.landing_tables.read(TRUSTED, windows=known)
-    rows = _within(cycle, rows, span)
+    definition = cycle.workspace.definition
+    none = trusted_schema(definition.features).empty_table()
+    if definition.trusted is None:
+        return none
+    rows = cycle.workspace.landing_tables.read(TRUSTED, windows=(span[0], window.index + 1))
     if not rows.num_rows:
-        return trusted_schema(features).empty_table()
-    return rows.filter(pc.less(rows[KNOWN], window.end)).combine_chunks()
-
-
-def _within(cycle: Cycle, rows: pa.Table, span: tuple[int, int]) -> pa.Table:
-    import pyarrow.compute as pc
-
-    if not rows.num_rows:
-        return rows
+        return none
     start, end = _bounds(cycle, span)
-    inside = pc.and_(pc.greater_equal(rows[EVENT], start), pc.less(rows[EVENT], end))
-    return rows.filter(inside).combine_chunks()
+    events, known = rows[EVENT].to_numpy(), rows[KNOWN].to_numpy()
+    keep = (events >= start) & (events < end) & (known < window.end)
+    return only(rows, keep) if keep.any() else none
 
 
 def _bounds(cycle: Cycle, span: tuple[int, int]) -> tuple[int, int]:
