@@ -82,7 +82,9 @@ def show(entry: str, pipeline: str | None, rows: int, as_json: bool) -> None:
     click.echo(f"  evidence  {first['evidence']}")
     for one in held[:rows]:
         place = f"{one['object_key'] or one['object']}#{one['row']}"
-        click.echo("  ".join(["", place, *([one["key"]] if one["key"] else []), one["payload"]]))
+        # As JSON writes it: a key that was refused may hold what a terminal obeys.
+        key = [json.dumps(one["key"])[1:-1]] if one["key"] else []
+        click.echo("  ".join(["", place, *key, one["payload"]]))
 
 
 def _act(entry: str, pipeline: str | None, action: str, by: str, reason: str) -> None:

@@ -78,6 +78,14 @@ def compare(
     pool = pooled(batch, control, definition, keyed=keyed, history=before)
     split = _split(pool, definition, seed)
     results = [*by_key(paired, batch, control, definition), *(split.results if split else ())]
+    if not results:
+        ours, theirs = int((~pool.control).sum()), int(pool.control.sum())
+        text = (
+            f"{ours} labelled rows beside {theirs} trusted ones: at least {tests.FEWEST} of each "
+            "are needed, too few to compare"
+        )
+        found = Evidence(NO_CONTROL, Verdict.INCONCLUSIVE, text, float(min(ours, theirs)))
+        return Comparison((found,), 1.0, nowhere, none, nobody)
     first = nominate(results, definition.shield.suspicion)
     pointed = Aim(nobody, ranked=False)
     if first is not None:
