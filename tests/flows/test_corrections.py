@@ -41,14 +41,19 @@ def replaced(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.set_column(table.column_names.index(name), name, values)
 
 
-def test_a_corrected_label_is_released_once_the_first_is_taken_back(space, tmp_path: Path):
+def corrected(space, home: Path) -> tuple[pa.Table, str]:
+    """Twenty labels that came again turned around, and the entry that they went to."""
     table = streams.window_rows(1).slice(0, 20).select(["id", "t", "y"])
     turned = replaced(table, "y", pc.subtract(1, table["y"]))
-    streams.put(tmp_path, "labels/corrected.parquet", turned)
-    streams.land_window(tmp_path, 4)
-    streams.land_window(tmp_path, 5)
+    streams.put(home, "labels/corrected.parquet", turned)
+    streams.land_window(home, 4)
+    streams.land_window(home, 5)
     run(space)
-    entry = entry_of(space, "conflicting_key", "label")
+    return turned, entry_of(space, "conflicting_key", "label")
+
+
+def test_a_corrected_label_is_released_once_the_first_is_taken_back(space, tmp_path: Path):
+    turned, entry = corrected(space, tmp_path)
     told = "20 of its 20 labels have a key that was accepted before"
     with pytest.raises(Refused, match=told) as refused:
         quarantine.act(space, entry, "released", **WHO)
@@ -94,13 +99,7 @@ def test_two_versions_in_one_batch_are_not_released_together(space, tmp_path: Pa
 
 def test_a_source_is_not_restored_beside_what_took_its_keys(space, tmp_path: Path):
     """Taken back, delivered again by hand of a release, and then let in again: refused."""
-    table = streams.window_rows(1).slice(0, 20).select(["id", "t", "y"])
-    turned = replaced(table, "y", pc.subtract(1, table["y"]))
-    streams.put(tmp_path, "labels/corrected.parquet", turned)
-    streams.land_window(tmp_path, 4)
-    streams.land_window(tmp_path, 5)
-    run(space)
-    entry = entry_of(space, "conflicting_key", "label")
+    turned, entry = corrected(space, tmp_path)
     first = space.tables.read(LABELS, [KEY, SOURCE, OBJECT]).to_pylist()
     mine = next(line for line in first if line[KEY] == turned["id"][0].as_py())
     revoke.revoke(space, object_named(space, mine[OBJECT]), by="Ada", reason="wrong labels")
