@@ -54,8 +54,8 @@ def check_restore(workspace: Workspace, source: str) -> None:
     """Before a source is restored.
 
     Raises:
-        Refused: a row or label that would come back has a key that another one took meanwhile, or
-            two that would come back have one key.
+        Refused: a row or label that would come back has the key of another one, of this source or
+            of one that took it meanwhile.
     """
     import pyarrow as pa
 
@@ -69,14 +69,14 @@ def check_restore(workspace: Workspace, source: str) -> None:
         back = lines.filter(pa.array(now & ~masked(workspace, lines, left)))
         if not back.num_rows:
             continue
-        if twice := _repeated(back):
-            raise Refused(
-                f"source {source!r}: {twice:,} of {back.num_rows:,} {kind} that would come back "
-                "have the key of another of them, because one was put right by the other. Have the "
-                "right ones delivered under a source of its own"
-            )
         kept = lines.filter(pa.array(~now))
         there = kept.filter(core.find_keys(kept[KEY], back[KEY])) if kept.num_rows else kept
+        own = _repeated(back) + there[SOURCE].to_pylist().count(source)
+        if own:  # restoring lets all of a source in again, so taking one of two back does not help
+            raise Refused(
+                f"source {source!r}: {own:,} of its {kind} have a key of {back.num_rows:,} that "
+                "would come back. Have the right ones delivered under a source of its own"
+            )
         if there.num_rows:
             raise Refused(
                 f"source {source!r}: {there.num_rows:,} of {back.num_rows:,} {kind} that would "

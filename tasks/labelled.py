@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ratchet.contracts.clock import Window
 
 MAIN = 0.2  # share of the fresh labels from which a window of events is compared
-FEW = 20  # labels of a window that cannot be compared for themselves
 EARLIER = 4  # windows before it whose rows say how dense a cell usually is
 SAMPLE = 5000  # of those
 
@@ -109,7 +108,7 @@ def span_of(cycle: Cycle, at: NDArray[np.int64]) -> tuple[int, int] | None:
     trusted = cycle.workspace.definition.trusted
     alone = trusted is None or trusted.keyed
     found, counts = np.unique(at, return_counts=True)
-    main = found[counts >= (MAIN * len(at) if alone else FEW)]
+    main = found[counts >= (MAIN * len(at) if alone else rules.FEWEST)]
     main = main if len(main) else found[np.argmax(counts)][None]
     return int(main.min()), int(main.max())
 

@@ -31,10 +31,12 @@ from ratchet.validate.probes import PROBED, probe
 from ratchet.validate.quota import Quota, check_quota
 from ratchet.validate.rows import RowJudgement, judge_rows, suite_frame, verdict
 from ratchet.validate.sample import Comparison, Sample
+from ratchet.validate.split_tests import FEWEST
 from ratchet.validate.stragglers import Stragglers, check_stragglers
 
 __all__ = [
     "BEFORE",
+    "FEWEST",
     "LOOK_BACK",
     "NO_CONTROL",
     "PROBED",

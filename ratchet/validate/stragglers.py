@@ -99,8 +99,8 @@ def check_stragglers(
         says = f"{trusted} trusted rows for these windows, {least} needed: nothing to compare with"
         return told(Verdict.INCONCLUSIVE, says, float(trusted), float(least))
     few = f"{n:,} of them are trusted, {len(windows) * trusted / total:.1f} expected"
-    late = dict(zip(places.tolist(), zip(counts, drawn, strict=True), strict=True))
-    for low, limit in ((_within(late, known), level), (_halved(late, known), WAIT)):
+    counted = dict(zip(places.tolist(), zip(counts, drawn, strict=True), strict=True))
+    for low, limit in ((_within(counted, known), level), (_halved(counted, known), WAIT)):
         if low < limit:
             says = (
                 f"{few}: p {low:.2g} < {limit:.2g}; trusted rows have not come, or there are none"

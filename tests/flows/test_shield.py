@@ -254,13 +254,7 @@ def test_rows_that_come_after_their_labels_do_not_slip_through(tmp_path):
 
 
 def test_labels_that_waited_for_trusted_rows_are_released_by_rule(tmp_path):
-    streams.project(tmp_path, 0, DEFENDED)
-    space = streams.quick(streams.workspace(tmp_path))
-    for index in range(5):
-        streams.land_window(tmp_path, index)
-        if index != 2:
-            land_trusted(tmp_path, index)
-    made = list(run_windows(space, windows.undecided(space, None, None)))
+    space, made = run(tmp_path, DEFENDED, {}, count=5, cut=2)
     assert made[3].outcome == "held"
     land_trusted(tmp_path, 2)
     streams.land_window(tmp_path, 5)
@@ -275,13 +269,7 @@ def test_labels_that_waited_for_trusted_rows_are_released_by_rule(tmp_path):
 
 def test_of_labels_that_waited_twice_one_is_released(tmp_path):
     """Some came again under another object while the first waited: one label a key all the same."""
-    streams.project(tmp_path, 0, DEFENDED)
-    space = streams.quick(streams.workspace(tmp_path))
-    for index in range(5):
-        streams.land_window(tmp_path, index)
-        if index != 2:
-            land_trusted(tmp_path, index)
-    list(run_windows(space, windows.undecided(space, None, None)))
+    space, _ = run(tmp_path, DEFENDED, {}, count=5, cut=2)
     again = streams.window_rows(2).slice(0, 50).select(["id", "t", "y"])
     put(tmp_path, "labels/again.parquet", again)
     streams.land_window(tmp_path, 5)
@@ -301,14 +289,8 @@ def test_of_labels_that_waited_twice_one_is_released(tmp_path):
 
 
 def test_labels_that_waited_and_prove_poisoned_stay(tmp_path):
-    streams.project(tmp_path, 0, DEFENDED)
-    space = streams.quick(streams.workspace(tmp_path))
-    for index in range(5):
-        bad = flip(streams.window_rows(2), 0.2) if index == 2 else None
-        streams.land_window(tmp_path, index, bad)
-        if index != 2:
-            land_trusted(tmp_path, index)
-    list(run_windows(space, windows.undecided(space, None, None)))
+    damaged = {2: flip(streams.window_rows(2), 0.2)}
+    space, _ = run(tmp_path, DEFENDED, damaged, count=5, cut=2)
     land_trusted(tmp_path, 2)
     streams.land_window(tmp_path, 5)
     land_trusted(tmp_path, 5)
