@@ -33,6 +33,8 @@ _DEPENDENCY_DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",  # it takes about 20 s, its default
+    # Arrow's own pool gives memory back at once and faults it in again: a tenth of a window's CPU.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP threads are ruinous on shared cores
 }
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ratchet.contracts.columns import KEY
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.validate.cells import scan
-from ratchet.validate.pooled import Pool, pooled
+from ratchet.validate.pooled import Pool, apart, pool_of
 from ratchet.validate.sample import Comparison, Sample
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ def look_back(
     ]
     if len(both) < 2 or both[-1][0] != len(batches) - 1:
         return None
-    pool, part = together([(b, c) for _, b, c in both], definition, keyed)
-    thinned = thin(pool, part, seed)
-    pool, part = pool.only(thinned), part[thinned]
+    pool, part = together([(b, c) for _, b, c in both], definition, keyed, seed)
     worst = scan(pool).worst
     masks = [np.zeros(b.rows.num_rows, dtype=bool) for b in batches]
     for k, (i, _, _) in enumerate(both):
@@ -105,50 +104,53 @@ def _conclude(
 
 
 def together(
-    parts: Sequence[tuple[Sample, Sample]],
-    definition: Definition,
-    keyed: bool,
+    parts: Sequence[tuple[Sample, Sample]], definition: Definition, keyed: bool, seed: int
 ) -> tuple[Pool, NDArray[np.int64]]:
-    """One pool of all windows, coded alike, and the window of each of its rows.
+    """One pool of all windows, thinned and coded alike, and the window of each of its rows.
 
     The scan gets no champion's scores: a champion that learned the backdoor would vouch for it.
     """
     import numpy as np
+
+    batch, taken, of_batch = _joined([b for b, _ in parts], definition)
+    control, drawn, of_control = _joined([c for _, c in parts], definition)
+    ours, theirs = apart(batch, control, keyed)
+    theirs = theirs[_thinned(drawn[theirs], taken[ours], len(parts), seed)]
+    pool = pool_of(batch, control, ours, theirs, definition, keyed=keyed)
+    origin = np.concatenate([of_control[theirs], of_batch[ours]])
+    return replace(pool, origin=origin), np.concatenate([drawn[theirs], taken[ours]])
+
+
+def _joined(
+    samples: Sequence[Sample], definition: Definition
+) -> tuple[Sample, NDArray[np.int64], NDArray[np.int64]]:
+    """One sample of all windows; the window of each of its rows, and its place in that."""
+    import numpy as np
     import pyarrow as pa
 
-    names = ["_key", *definition.features]
-    batch = Sample(
-        pa.concat_tables([b.rows.select(names) for b, _ in parts]).combine_chunks(),
-        np.concatenate([b.labels for b, _ in parts]),
-    )
-    control = Sample(
-        pa.concat_tables([c.rows.select(names) for _, c in parts]).combine_chunks(),
-        np.concatenate([c.labels for _, c in parts]),
-    )
-    pool = pooled(batch, control, definition, keyed=keyed)
-    drawn = np.cumsum([0, *(c.rows.num_rows for _, c in parts)])
-    taken = np.cumsum([0, *(b.rows.num_rows for b, _ in parts)])
-    part = np.empty(pool.rows, dtype=np.int64)
-    origin = pool.origin.copy()
-    for mine, starts in ((pool.control, drawn), (~pool.control, taken)):
-        part[mine] = np.searchsorted(starts[1:], origin[mine], side="right")
-        origin[mine] -= starts[part[mine]]
-    return replace(pool, origin=origin), part
+    rows = pa.concat_tables([s.rows.select([KEY, *definition.features]) for s in samples])
+    labels = np.concatenate([s.labels for s in samples])
+    sizes = [s.rows.num_rows for s in samples]
+    place = np.concatenate([np.arange(size) for size in sizes])
+    at = np.repeat(np.arange(len(samples)), sizes)
+    return Sample(rows.combine_chunks(), labels), at, place
 
 
-def thin(pool: Pool, part: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Drop control rows at random until each window's share is that of the poorest window."""
+def _thinned(
+    drawn: NDArray[np.int64], taken: NDArray[np.int64], windows: int, seed: int
+) -> NDArray[np.bool_]:
+    """Which control rows stay when others are dropped at random until each window's share of them
+    is that of the poorest window; ``drawn`` and ``taken`` have the window of each row."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    drawn = np.bincount(part[pool.control], minlength=int(part.max(initial=0)) + 1)
-    total = np.bincount(part, minlength=len(drawn))
-    least = float((drawn / np.maximum(total, 1)).min())
+    held = np.bincount(drawn, minlength=windows)
+    total = held + np.bincount(taken, minlength=windows)
+    least = float((held / np.maximum(total, 1)).min())
+    keep = np.ones(len(drawn), dtype=bool)
     if least == 1:
-        return np.ones(pool.rows, dtype=bool)
-    keep = np.ones(pool.rows, dtype=bool)
-    for k, (m, n) in enumerate(zip(drawn.tolist(), total.tolist(), strict=True)):
+        return keep
+    for k, (m, n) in enumerate(zip(held.tolist(), total.tolist(), strict=True)):
         surplus = int((m - least * n) / (1 - least))
-        mine = np.flatnonzero(pool.control & (part == k))
-        keep[rng.choice(mine, surplus, replace=False)] = False
+        keep[rng.choice(np.flatnonzero(drawn == k), surplus, replace=False)] = False
     return keep

@@ -13,7 +13,7 @@ was drawn (Fisher 1935; Neyman 1934). Every test here asks only whether the spli
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ratchet.contracts.calibration import equal_mass
@@ -105,20 +105,6 @@ class Pool:
                 columns[name] = pa.array(held, mask=missing)
         return pa.table(columns)
 
-    def only(self, kept: NDArray[np.bool_]) -> Pool:
-        """The pool of some of its rows; ``kept`` has shape (rows,)."""
-        return replace(
-            self,
-            values=self.values[kept],
-            labels=self.labels[kept],
-            scores=None if self.scores is None else self.scores[kept],
-            outcome=self.outcome[kept],
-            residual=self.residual[kept],
-            variance=self.variance[kept],
-            control=self.control[kept],
-            origin=self.origin[kept],
-        )
-
 
 def pooled(
     batch: Sample,
@@ -135,10 +121,25 @@ def pooled(
     a reason shift both sides alike (their absence is a test of its own). ``history`` holds earlier
     rows, against which density is measured.
     """
+    ours, theirs = apart(batch, control, keyed)
+    return pool_of(batch, control, ours, theirs, definition, keyed=keyed, history=history)
+
+
+def pool_of(
+    batch: Sample,
+    control: Sample,
+    ours: Ints,
+    theirs: Ints,
+    definition: Definition,
+    *,
+    keyed: bool,
+    history: pa.Table | None = None,
+) -> Pool:
+    """The pool of these rows of the batch (``ours``) and of the control (``theirs``): places that
+    :func:`apart` found, or some of them."""
     import numpy as np
     import pyarrow as pa
 
-    ours, theirs = _apart(batch, control, keyed)
     names = tuple(definition.features)
     parts = [
         control.rows.select(names).take(pa.array(theirs)),
@@ -170,7 +171,7 @@ def pooled(
     )
 
 
-def _apart(batch: Sample, control: Sample, keyed: bool) -> tuple[Ints, Ints]:
+def apart(batch: Sample, control: Sample, keyed: bool) -> tuple[Ints, Ints]:
     """Positions of labelled rows: the batch's that the control does not hold; the control's."""
     import numpy as np
     import pyarrow.compute as pc

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import spread
 from ratchet.validate.cells import SMALLEST
-from ratchet.validate.lookback import thin, together
+from ratchet.validate.lookback import together
 from ratchet.validate.rare import Cell, rare_cells
 from ratchet.validate.tails import hypergeometric_tails
 
@@ -74,8 +74,7 @@ def probe(
     if not both:
         text = f"not probed for backdoors: no window has {least} trusted rows beside accepted ones"
         return Evidence(CHECK, Verdict.WARN, text)
-    pool, part = together(both, definition, definition.trusted.keyed)
-    pool = pool.only(thin(pool, part, seed))
+    pool, _ = together(both, definition, definition.trusted.keyed, seed)
     drawn = np.arange(pool.rows)
     if pool.rows > SCORED:
         drawn = np.sort(np.random.default_rng(seed).choice(pool.rows, SCORED, replace=False))
