@@ -82,8 +82,8 @@ def _play(
 ) -> tuple[list[scores.Line], page.Curves]:
     fits, lines, curves = Fits(stream), [], {}
 
-    def keep(delay: int, policy: str, play: scores.Play, sampled: bool = False) -> None:
-        line, losses = scores.judge(stream, delay, policy, play, sampled)
+    def keep(delay: int, policy: str, play: scores.Play) -> None:
+        line, losses = scores.judge(stream, delay, policy, play)
         lines.append(line)
         curves[stream.name, stream.seed, delay, policy] = losses
 
@@ -95,7 +95,7 @@ def _play(
         played = None if name in ours else peers.play(stream, name, delays)
         for delay in delays:
             if played:
-                keep(delay, name, scores.of_peer(played, delay), sampled=True)
+                keep(delay, name, scores.of_peer(played, delay))
             else:
                 keep(delay, name, scores.run(fits, ours[name], delay))
     return lines, curves

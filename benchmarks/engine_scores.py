@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.engine_fits import Fits, Model, parameters, plain
-from benchmarks.engine_peers import Played, sample
+from benchmarks.engine_peers import Played
 from benchmarks.engine_policies import Policy
 from benchmarks.engine_streams import Rows, Stream
 from ratchet.contracts.calibration import calibration_error
@@ -98,11 +98,9 @@ class Scored(NamedTuple):
     auc: float
 
 
-def judge(
-    stream: Stream, delay: int, policy: str, play: Play, sampled: bool = False
-) -> tuple[Line, dict[int, Scored]]:
+def judge(stream: Stream, delay: int, policy: str, play: Play) -> tuple[Line, dict[int, Scored]]:
     """The line, and each window's scores."""
-    windows = {w: sample(stream.windows[w]) if sampled else stream.windows[w] for w in play.scores}
+    windows = {w: stream.windows[w] for w in play.scores}
     y = np.concatenate([windows[w].labels for w in play.scores]).astype(float)
     scores = np.concatenate(list(play.scores.values()))
     losses = {w: _loss(windows[w].labels, play.scores[w]) for w in play.scores}
