@@ -8,7 +8,7 @@ weights and the mixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -21,9 +21,12 @@ from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.recipes import STANDARD, Member, Recipe
 from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train.halves import foreseen
+from ratchet.self_train.level import levelled_loss
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import weigh
 from ratchet.self_train.temperature import in_common, sharpness_losses, temper
+
+Lost = Callable[[str, NDArray[np.float64], NDArray[np.float64]], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +55,12 @@ def engine(
     follow: bool = True,
     tempered: bool = True,
     halved: bool = True,
+    levelled: bool = True,
 ) -> Policy:
     """The mixture; with ``follow`` off all members keep the same weight, with ``tempered`` off the
-    temperature stays 1, with ``halved`` off nothing is foreseen from the halves of a window."""
+    temperature stays 1, with ``halved`` off nothing is foreseen from the halves of a window, with
+    ``levelled`` off members are weighed by their losses as they are."""
+    lost = levelled_loss if levelled else _as_it_is
 
     def policy(fits: Fits, delay: int) -> Iterator[Step]:
         losses: list[dict[str, float]] = []
@@ -66,7 +72,7 @@ def engine(
         for w in fits.judged:
             known = w - delay
             if before:  # the newest mature labels, by models that have learned up to just before
-                losses.append(_losses(fits, before, known - 1))
+                losses.append(_losses(fits, before, known - 1, lost))
             if mixed and tempered:
                 warmth.append(_at_each_sharpness(fits, mixed, known - 1))
                 mixtures.append(mixed.weights)
@@ -77,8 +83,8 @@ def engine(
             before = parts
             seen = list(losses) if follow else []
             if seen:
-                lost = {n: _lost(pair) for n, pair in halves.items()}
-                seen[-1] = foreseen(seen[-1], lost)
+                on_halves = {n: _lost(pair, lost) for n, pair in halves.items()}
+                seen[-1] = foreseen(seen[-1], on_halves)
             weights = weigh(names, seen).weights
             alike = [in_common(*pair) for pair in pairwise([*mixtures, weights])]
             mixed = Mixed(parts, weights, temper(warmth, alike).value)
@@ -102,13 +108,15 @@ def _halves(fits: Fits, members: Sequence[Member], window: int) -> dict[str, lis
     }
 
 
-def _lost(pair: Sequence[Fit]) -> float:
+def _lost(pair: Sequence[Fit], lost: Lost) -> float:
     """The mean loss of each half's model on the other half."""
-    found = []
-    for fit in pair:
-        labels = fit.stream.windows[1].labels.astype(float)
-        found.append(row_losses("binary", labels, scores_of("binary", fit.margins(1))))
-    return float(np.concatenate(found).mean())
+    labels = [fit.stream.windows[1].labels.astype(float) for fit in pair]
+    found = [lost("binary", y, fit.margins(1)) for y, fit in zip(labels, pair, strict=True)]
+    return float(np.average(found, weights=[len(y) for y in labels]))
+
+
+def _as_it_is(objective: str, y: NDArray[np.float64], margins: NDArray[np.float64]) -> float:
+    return float(row_losses(objective, y, scores_of(objective, margins)).mean())
 
 
 def _at_each_sharpness(fits: Fits, mixed: Mixed, window: int) -> dict[str, float]:
@@ -116,12 +124,9 @@ def _at_each_sharpness(fits: Fits, mixed: Mixed, window: int) -> dict[str, float
     return sharpness_losses("binary", fits.stream.windows[window].labels.astype(float), margins)
 
 
-def _losses(fits: Fits, parts: Mapping[str, Fit], window: int) -> dict[str, float]:
+def _losses(fits: Fits, parts: Mapping[str, Fit], window: int, lost: Lost) -> dict[str, float]:
     labels = fits.stream.windows[window].labels.astype(float)
-    return {
-        n: float(row_losses("binary", labels, scores_of("binary", fit.margins(window))).mean())
-        for n, fit in parts.items()
-    }
+    return {n: lost("binary", labels, fit.margins(window)) for n, fit in parts.items()}
 
 
 def _without(name: str) -> Policy:
@@ -133,5 +138,6 @@ ABLATIONS: Mapping[str, Policy] = {
     "engine, equal weights": engine(follow=False),
     "engine, temperature 1": engine(tempered=False),
     "engine, no halves": engine(halved=False),
+    "engine, own levels": engine(levelled=False),
     **{f"engine without {m.name}": _without(m.name) for m in STANDARD},
 }

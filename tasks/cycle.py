@@ -66,6 +66,7 @@ class Cycle:
     chosen_because: str = ""
     scores: dict[str, Any] = field(default_factory=dict)  # recipe to scores on the holdout
     recipe_losses: dict[str, float] = field(default_factory=dict)
+    levelled_losses: dict[str, float] = field(default_factory=dict)
     sharpness_losses: dict[str, float] = field(default_factory=dict)
     baselines: dict[str, Any] = field(default_factory=dict)  # recipe to the best constant
     overlap: int = 0

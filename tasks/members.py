@@ -110,7 +110,7 @@ def kept(
         "data": part.data_digest,
         "categories": dict(part.categories),
         "cpu": spent,
-        "halves": part.halves,
+        "halves": part.halves and [part.halves.mean, part.halves.levelled],
     }
     if teacher is not None:
         facts["pseudo"] = [part.pseudo_rows, part.pseudo_from, part.pseudo_note]
@@ -151,7 +151,10 @@ def _read(moment: core.Moment, facts: Mapping[str, Any], model: bytes) -> core.T
     categories = {name: tuple(values) for name, values in facts["categories"].items()}
     more = facts.get("pseudo", ())
     part = core.Trained(moment, model, facts["rows"], facts["data"], categories, *more)
-    return replace(part, halves=facts["halves"])
+    halves = facts["halves"]
+    if isinstance(halves, list):  # an older row has a number: trained before this cycle
+        part = replace(part, halves=core.HalvesLoss(*halves))
+    return part
 
 
 def train(
@@ -206,11 +209,15 @@ def weigh(
     """
     teachers = {m.name: m.recipe.get("teacher") for m in parts}
     scored = [d for d in history if teachers.keys() & d.recipe_losses.keys()]
-    seen = [{n: v for n, v in d.recipe_losses.items() if n in teachers} for d in scored]
+    seen = [
+        d.levelled_losses or d.recipe_losses for d in scored
+    ]  # older decisions have these alone
     halves = _halves_of(scored[-1], parts) if scored else {}
     if halves:
         seen[-1] = core.foreseen(seen[-1], halves)
-    found = core.weigh_earned(teachers, core.nats(definition.label.objective, seen))
+    whole = [d.recipe_losses for d in scored]
+    in_nats = (core.nats(definition.label.objective, losses) for losses in (whole, seen))
+    found = core.weigh_earned(teachers, *in_nats)
     told = [f"{n}'s is of the halves of that window" for n, v in halves.items() if v == seen[-1][n]]
     return replace(found, because="; ".join([found.because, *told]))
 
@@ -220,11 +227,12 @@ def _halves_of(newest: Decision, parts: Sequence[MemberLineage]) -> dict[str, fl
     if newest.lineage is None:
         return {}
     begins = newest.lineage.train_before
-    return {
-        m.name: m.halves
+    found = {
+        m.name: m.levelled_halves if newest.levelled_losses else m.halves
         for m in parts
-        if m.halves is not None and m.train_from == begins and m.name in newest.recipe_losses
+        if m.train_from == begins and m.name in newest.recipe_losses
     }
+    return {name: lost for name, lost in found.items() if lost is not None}
 
 
 def temper(

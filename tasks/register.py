@@ -101,6 +101,7 @@ def conclude(cycle: Cycle) -> Decision:
         drift=cycle.drift,
         recipe=cycle.chosen,
         recipe_losses=cycle.recipe_losses,
+        levelled_losses=cycle.levelled_losses,
         sharpness_losses=cycle.sharpness_losses,
         candidate=cycle.candidate_metrics,
         champion=cycle.champion_metrics,

@@ -152,6 +152,10 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
     objective = definition.label.objective
     cycle.scores[core.MIXTURE] = scores_of(objective, mix(margins, weights, warmth.value))
+    cycle.levelled_losses = {
+        name: core.levelled_loss(objective, cycle.holdout_labels, own)
+        for name, own in margins.items()
+    }
     if objective != "regression":
         cycle.sharpness_losses = core.sharpness_losses(
             objective, cycle.holdout_labels, mix(margins, weights)

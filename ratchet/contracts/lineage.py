@@ -39,7 +39,7 @@ class MemberLineage:
     with the scores of the mixture's own teacher member as labels; ``pseudo_note`` says why none.
 
     ``halves`` is what models of each half of its rows lost on the other, for one that learns the
-    newest window alone.
+    newest window alone; ``levelled_halves`` the same with the level of each half set right.
     """
 
     name: str
@@ -55,6 +55,7 @@ class MemberLineage:
     pseudo_from: int | None = None
     pseudo_note: str = ""
     halves: float | None = None
+    levelled_halves: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict; what only some members have is left out elsewhere."""
@@ -63,8 +64,9 @@ class MemberLineage:
             del out["pseudo_rows"], out["pseudo_from"]
         if not out["pseudo_note"]:
             del out["pseudo_note"]
-        if out["halves"] is None:
-            del out["halves"]
+        for name in ("halves", "levelled_halves"):
+            if out[name] is None:
+                del out[name]
         return out
 
 
@@ -148,6 +150,7 @@ class Decision:
     drift: Mapping[str, Any] = field(default_factory=dict)
     recipe: str | None = None
     recipe_losses: Mapping[str, float] = field(default_factory=dict)  # on this cycle's holdout
+    levelled_losses: Mapping[str, float] = field(default_factory=dict)  # of a mixture's members
     sharpness_losses: Mapping[str, float] = field(default_factory=dict)  # of a mixture, there
     candidate: Mapping[str, float] = field(default_factory=dict)  # metric to value, on the holdout
     champion: Mapping[str, float] = field(default_factory=dict)
@@ -166,7 +169,7 @@ class Decision:
         """A JSON-serialisable dict; what the first release did not have is left out where empty, so
         that old digests stay what they were."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
-        for later in ("sharpness_losses", "sources", "ledger", "bill"):
+        for later in ("levelled_losses", "sharpness_losses", "sources", "ledger", "bill"):
             if not out[later]:
                 del out[later]
         out["evidence"] = [e.as_json() for e in self.evidence]

@@ -37,7 +37,8 @@ from ratchet.self_train.economics import (
     units_of,
 )
 from ratchet.self_train.fit import train
-from ratchet.self_train.halves import foreseen, halves_loss, has_halves
+from ratchet.self_train.halves import HalvesLoss, foreseen, halves_loss, has_halves
+from ratchet.self_train.level import levelled_loss
 from ratchet.self_train.members import Moment, Plan, at, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
@@ -67,6 +68,7 @@ __all__ = [
     "Choice",
     "Curve",
     "Cut",
+    "HalvesLoss",
     "History",
     "Labelled",
     "Look",
@@ -102,6 +104,7 @@ __all__ = [
     "join_labels",
     "judged",
     "last_training",
+    "levelled_loss",
     "looks",
     "member_lineage",
     "member_looks",

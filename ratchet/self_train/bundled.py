@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ratchet.contracts.definition import Definition
     from ratchet.contracts.recipes import Recipe
+    from ratchet.self_train.halves import HalvesLoss
     from ratchet.self_train.members import Moment
     from ratchet.self_train.training_set import Categories, TrainingSet
 
@@ -75,7 +76,7 @@ class Trained:
     pseudo_rows: int = 0
     pseudo_from: int | None = None
     pseudo_note: str = ""
-    halves: float | None = None
+    halves: HalvesLoss | None = None
 
     @property
     def name(self) -> str:
@@ -174,7 +175,8 @@ def member_lineage(part: Trained, weight: float) -> MemberLineage:
         pseudo_rows=part.pseudo_rows,
         pseudo_from=part.pseudo_from,
         pseudo_note=part.pseudo_note,
-        halves=part.halves,
+        halves=part.halves.mean if part.halves else None,
+        levelled_halves=part.halves.levelled if part.halves else None,
     )
 
 

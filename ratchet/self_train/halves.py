@@ -12,7 +12,7 @@ other. Promise: plain functions; nothing is used that the member has not learned
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.metrics import row_losses
@@ -20,6 +20,7 @@ from ratchet.contracts.recipes import Member
 from ratchet.contracts.score import booster, margins_of, scores_of
 from ratchet.errors import NoCandidate
 from ratchet.self_train.fit import train
+from ratchet.self_train.level import levelled_loss
 
 if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
@@ -38,15 +39,28 @@ def has_halves(recipe: Recipe) -> bool:
     )
 
 
-def halves_loss(training: TrainingSet, definition: Definition, member: Member) -> float | None:
+@dataclass(frozen=True)
+class HalvesLoss:
+    """What models of each half of some rows lose on the other half.
+
+    Attributes:
+        mean: in the unit of :func:`ratchet.contracts.metrics.row_losses`.
+        levelled: the same with the level of each half set right, see
+            :func:`ratchet.self_train.level.levelled_loss`.
+    """
+
+    mean: float
+    levelled: float
+
+
+def halves_loss(training: TrainingSet, definition: Definition, member: Member) -> HalvesLoss | None:
     """The mean loss on each half of the rows of a model that learned the other half.
 
     The halves are the earlier and the later rows: rows of one morning share more than their
     features, and a random split would take that for skill (Roberts et al. 2017).
 
     Returns:
-        In the unit of :func:`ratchet.contracts.metrics.row_losses`; None for a member without
-        halves, or where one cannot be learned from.
+        None for a member without halves, or where one cannot be learned from.
     """
     import numpy as np
 
@@ -54,7 +68,7 @@ def halves_loss(training: TrainingSet, definition: Definition, member: Member) -
         return None
     objective, middle = definition.label.objective, training.rows // 2
     parts = slice(0, middle), slice(middle, training.rows)
-    found = np.empty(training.rows)
+    found, levelled = np.empty(training.rows), 0.0
     for learned, scored in (parts, parts[::-1]):
         try:
             model = train(_part(training, learned), _of_half(definition), member)
@@ -64,7 +78,8 @@ def halves_loss(training: TrainingSet, definition: Definition, member: Member) -
         margins = margins_of(loaded, training.matrix[scored], objective, definition.label.classes)
         labels = training.labels[scored].astype(np.float64)
         found[scored] = row_losses(objective, labels, scores_of(objective, margins))
-    return float(found.mean())
+        levelled += levelled_loss(objective, labels, margins) * len(labels) / training.rows
+    return HalvesLoss(float(found.mean()), levelled)
 
 
 def foreseen(newest: Mapping[str, float], halves: Mapping[str, float]) -> dict[str, float]:
@@ -75,7 +90,7 @@ def foreseen(newest: Mapping[str, float], halves: Mapping[str, float]) -> dict[s
 
     Args:
         newest: member to mean loss, each by the model that had learned up to that window.
-        halves: member to :func:`halves_loss` on that window.
+        halves: member to its :class:`HalvesLoss` on that window, of the same kind.
     """
     return {n: min(loss, halves.get(n, loss)) for n, loss in newest.items()}
 

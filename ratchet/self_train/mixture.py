@@ -56,7 +56,8 @@ def weigh(
 
     Args:
         names: the recipes, in declared order.
-        losses: recipe to mean loss of windows whose labels are mature, oldest first. Each on the
+        losses: recipe to mean loss of windows whose labels are mature, oldest first; the pipeline
+            gives them with each level set right (:mod:`ratchet.self_train.level`). Each on the
             first rows after those that the recipe had learned, even where the label delay means
             that an older model served them: so after a drift the weights follow as soon as labels
             do. In nats, see :func:`nats`.
@@ -99,4 +100,4 @@ def _reasons(weights: Mapping[str, float], losses: Sequence[Mapping[str, float]]
         f"{n} {weights[n]:.2f}" + (f" (loss {newest[n]:.4f})" if n in newest else "")
         for n in weights
     )
-    return f"weights after {seen} scored windows, with their loss in the newest: {shown}"
+    return f"weights after {seen} scored windows, with their levelled loss in the newest: {shown}"

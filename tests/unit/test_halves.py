@@ -32,7 +32,7 @@ def learned(objective: str = "binary", rows: int = 4000) -> TrainingSet:
 def test_halves_lose_less_than_who_knows_nothing(objective: str) -> None:
     found = halves_loss(learned(objective), definition(objective), FRESH)
     assert found is not None
-    assert 0 < found < 0.95 * IGNORANT[objective]
+    assert 0 < found.levelled <= found.mean < 0.95 * IGNORANT[objective]
 
 
 def test_a_window_is_never_scored_by_what_learned_it() -> None:
@@ -41,7 +41,7 @@ def test_a_window_is_never_scored_by_what_learned_it() -> None:
     noise = np.random.default_rng(1).integers(0, 2, training.rows).astype(np.float32)
     deep = FRESH.model_copy(update={"max_depth": 12, "rounds": 60})
     found = halves_loss(replace(training, labels=noise), definition(), deep)
-    assert found is not None and found > np.log(2)
+    assert found is not None and found.mean > np.log(2)
 
 
 def test_each_half_is_scored_by_the_other_in_time() -> None:
@@ -52,7 +52,7 @@ def test_each_half_is_scored_by_the_other_in_time() -> None:
     found = halves_loss(replace(training, labels=turned), definition(), FRESH)
     rests = halves_loss(training, definition(), FRESH)
     assert found is not None and rests is not None
-    assert found > 1.5 * rests
+    assert found.mean > 1.5 * rests.mean and found.levelled > 1.5 * rests.levelled
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,18 @@ def test_weights_follow_the_halves_of_the_window_that_was_judged_on() -> None:
     assert "fresh 0.8" in found.because and "(loss 0.4000)" in found.because
     assert "fresh's is of the halves of that window" in found.because
     assert "halves" not in without.because
+
+
+def test_where_losses_are_levelled_the_levelled_halves_count() -> None:
+    """The member that ranks better has the weight, though another one's level fits better."""
+    levelled = [{"old": 0.4, "fresh": 0.5}, {"old": 0.4, "fresh": 0.5}]
+    seen = [replace(d, levelled_losses=each) for d, each in zip(SEEN, levelled, strict=True)]
+    old, fresh = part("old", None, None), part("fresh", 700, 0.3)
+    assert weigh(definition(), SEEN, [old, fresh]).weights["fresh"] > 0.8
+    found = weigh(definition(), seen, [old, fresh])
+    assert found.weights["old"] > 0.8 and "halves" not in found.because
+    turned = weigh(definition(), seen, [old, replace(fresh, levelled_halves=0.2)])
+    assert turned.weights["fresh"] > 0.8 and "(loss 0.2000)" in turned.because
 
 
 def test_halves_of_another_window_say_nothing() -> None:

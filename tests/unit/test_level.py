@@ -1,0 +1,92 @@
+"""What a member loses beyond its level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from ratchet.contracts.metrics import row_losses
+from ratchet.contracts.score import scores_of
+from ratchet.self_train import levelled_loss
+
+
+def drawn(seed: int, rows: int, classes: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels by these margins, shape (rows,) for two classes; each class at least once."""
+    random = np.random.default_rng(seed)
+    margins = random.normal(size=(rows, classes)) * scale
+    chances = scores_of("multiclass", margins)
+    y = (chances.cumsum(axis=1) > random.random((rows, 1))).argmax(axis=1)
+    y[:classes] = np.arange(classes)
+    return y.astype(float), margins[:, 1] - margins[:, 0] if classes == 2 else margins
+
+
+def of(y: np.ndarray, margins: np.ndarray) -> float:
+    objective = "binary" if margins.ndim == 1 else "multiclass"
+    return levelled_loss(objective, y, margins)
+
+
+def as_it_is(y: np.ndarray, margins: np.ndarray) -> float:
+    objective = "binary" if margins.ndim == 1 else "multiclass"
+    return float(row_losses(objective, y, scores_of(objective, margins)).mean())
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(6, 200),
+    classes=st.integers(2, 5),
+    scale=st.sampled_from([0.0, 0.3, 2.0, 8.0]),
+    shift=st.floats(-6, 6),
+)
+def test_no_shift_of_the_level_changes_it_and_it_is_the_least(
+    seed: int, rows: int, classes: int, scale: float, shift: float
+) -> None:
+    y, margins = drawn(seed, rows, classes, scale)
+    shifts = np.random.default_rng(seed + 1).normal(size=classes) * shift
+    moved = margins + (shift if classes == 2 else shifts)
+    found = of(y, margins)
+    assert found == pytest.approx(of(y, moved), abs=1e-6)
+    assert found <= min(as_it_is(y, margins), as_it_is(y, moved)) + 1e-9
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("scale", [0.5, 3.0, 12.0])
+def test_it_is_what_a_minimiser_finds(classes: int, scale: float) -> None:
+    y, margins = drawn(3, 400, classes, scale)
+    free = 1 if classes == 2 else classes
+    least = minimize(lambda b: as_it_is(y, margins + (b[0] if free == 1 else b)), np.zeros(free))
+    assert of(y, margins + 5) == pytest.approx(least.fun, abs=1e-6)
+
+
+def test_who_ranks_the_other_way_round_is_not_excused() -> None:
+    y, margins = drawn(5, 1000, 2, 3.0)
+    assert of(y, -margins) > 0.69 > of(y, margins)  # at best it says nothing
+
+
+def test_one_class_alone_says_nothing_of_anybody() -> None:
+    _, margins = drawn(5, 100, 3, 3.0)
+    assert levelled_loss("multiclass", np.ones(100), margins) == 0
+    assert levelled_loss("binary", np.zeros(100), margins[:, 0]) == 0
+    assert np.isnan(levelled_loss("binary", np.empty(0), np.empty(0)))
+
+
+def test_a_class_without_a_row_has_no_share_of_the_blame() -> None:
+    y, margins = drawn(7, 300, 3, 1.0)
+    two = y < 2
+    some = levelled_loss("multiclass", y[two], margins[two])
+    plain = levelled_loss("binary", y[two], (margins[:, 1] - margins[:, 0])[two])
+    assert some == pytest.approx(plain, abs=1e-9)
+
+
+def test_labels_that_are_told_apart_without_fail_lose_nothing() -> None:
+    y = np.repeat([0.0, 1.0], 50)
+    assert levelled_loss("binary", y, (y - 0.5) * 80 + 30) < 1e-6
+
+
+def test_of_a_target_the_mean_error_does_not_count() -> None:
+    random = np.random.default_rng(2)
+    y, noise = random.normal(size=500), random.normal(size=500)
+    found = levelled_loss("regression", y, y + noise + 40.0)
+    assert found == pytest.approx(float(np.var(noise)), rel=1e-9)
