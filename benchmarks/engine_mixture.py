@@ -21,7 +21,7 @@ from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.recipes import STANDARD, Member, Recipe
 from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train.halves import foreseen
-from ratchet.self_train.level import levelled_loss
+from ratchet.self_train.level import LevelSeen, levelled_loss, see_level, settle_level
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import weigh
 from ratchet.self_train.temperature import in_common, sharpness_losses, temper
@@ -36,6 +36,7 @@ class Mixed:
     parts: Mapping[str, Fit]
     weights: Mapping[str, float]
     temperature: float = 1.0
+    level: tuple[float, ...] = ()
 
     def margins(self, window: int) -> NDArray[np.float64]:
         """Log odds of the window's rows, shape (rows,)."""
@@ -43,6 +44,7 @@ class Mixed:
             {n: fit.margins(window) for n, fit in self.parts.items()},
             self.weights,
             self.temperature,
+            self.level,
         )
 
     def predict_seconds(self, window: int) -> float:
@@ -59,11 +61,13 @@ def engine(
 ) -> Policy:
     """The mixture; with ``follow`` off all members keep the same weight, with ``tempered`` off the
     temperature stays 1, with ``halved`` off nothing is foreseen from the halves of a window, with
-    ``levelled`` off members are weighed by their losses as they are."""
+    ``levelled`` off members are weighed by their losses as they are and no level is set."""
     lost = levelled_loss if levelled else _as_it_is
 
     def policy(fits: Fits, delay: int) -> Iterator[Step]:
         losses: list[dict[str, float]] = []
+        windows: list[LevelSeen] = []
+        level = settle_level("binary", [])
         warmth: list[dict[str, float]] = []
         mixtures: list[Mapping[str, float]] = []  # that were scored
         before: Mapping[str, Fit] = {}
@@ -73,6 +77,9 @@ def engine(
             known = w - delay
             if before:  # the newest mature labels, by models that have learned up to just before
                 losses.append(_losses(fits, before, known - 1, lost))
+            if mixed and levelled:
+                windows.append(_said(fits, mixed, known - 1, level.whole))
+                level = settle_level("binary", windows)
             if mixed and tempered:
                 warmth.append(_at_each_sharpness(fits, mixed, known - 1))
                 mixtures.append(mixed.weights)
@@ -87,7 +94,7 @@ def engine(
                 seen[-1] = foreseen(seen[-1], on_halves)
             weights = weigh(names, seen).weights
             alike = [in_common(*pair) for pair in pairwise([*mixtures, weights])]
-            mixed = Mixed(parts, weights, temper(warmth, alike).value)
+            mixed = Mixed(parts, weights, temper(warmth, alike).value, level.shift)
             yield Step(mixed, trained, [fit for pair in halves.values() for fit in pair])
 
     return policy
@@ -120,8 +127,14 @@ def _as_it_is(objective: str, y: NDArray[np.float64], margins: NDArray[np.float6
 
 
 def _at_each_sharpness(fits: Fits, mixed: Mixed, window: int) -> dict[str, float]:
-    margins = replace(mixed, temperature=1.0).margins(window)
+    margins = replace(mixed, temperature=1.0, level=()).margins(window)
     return sharpness_losses("binary", fits.stream.windows[window].labels.astype(float), margins)
+
+
+def _said(fits: Fits, mixed: Mixed, window: int, ready: Sequence[float]) -> LevelSeen:
+    labels = fits.stream.windows[window].labels.astype(float)
+    plain = replace(mixed, temperature=1.0, level=())
+    return see_level("binary", labels, plain.margins(window), ready)
 
 
 def _losses(fits: Fits, parts: Mapping[str, Fit], window: int, lost: Lost) -> dict[str, float]:

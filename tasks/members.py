@@ -248,6 +248,16 @@ def temper(
     return core.temper([d.sharpness_losses for d in scored], alike)
 
 
+def level(definition: Definition, history: Sequence[Decision]) -> core.Level:
+    """The level of a mixture, from what the decisions so far, oldest first, saw of earlier ones."""
+    windows = [
+        core.LevelSeen(tuple(d.level["asked"]), d.level["losses"])
+        for d in history
+        if d.level and d.lineage
+    ]
+    return core.settle_level(definition.label.objective, windows)
+
+
 def training_key(
     workspace: Workspace,
     known: Evidence,

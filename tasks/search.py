@@ -62,11 +62,12 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """A mixture on the held-out rows: each member's margins and weight, and the temperature."""
+    """A mixture on the held-out rows: each member's margins and weight, temperature and level."""
 
     margins: Mapping[str, Floats]
     weights: Mapping[str, float]
     temperature: float
+    level: tuple[float, ...]
 
 
 def in_force(cycle: Cycle, declared: Sequence[AnyRecipe]) -> tuple[AnyRecipe, ...]:
@@ -168,7 +169,7 @@ def of_members(
     mixed: Mixed,
 ) -> Field:
     """Mutations of a mixture's members: the mixture with the mutation in its parent's place against
-    the mixture as it is, with the same weights and temperature.
+    the mixture as it is, with the same weights, temperature and level.
 
     A mutation is trained when its parent is, on rows of the same time. Whose mutation is tried next
     is drawn by the members' weights. A member with a teacher follows it and is not searched.
@@ -192,7 +193,8 @@ def of_members(
         part = members.kept(cycle, known, moment, bill="search")
         own = _margins(cycle, part.model, part.categories)
         margins = {**mixed.margins, trial.parent: own}
-        return scores_of(objective, mix(margins, mixed.weights, mixed.temperature))
+        found = mix(margins, mixed.weights, mixed.temperature, mixed.level)
+        return scores_of(objective, found)
 
     return Field(
         declared=definition.mixture.members,

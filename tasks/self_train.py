@@ -8,7 +8,7 @@ how much a member weighs, was settled by earlier cycles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -131,6 +131,7 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     found = members.weigh(
         definition, cycle.history, [core.member_lineage(part, 0.0) for part in parts]
     )
+    level = members.level(definition, cycle.history)
     warmth = members.temper(definition, cycle.history, found.weights)
     before = known.labelled.within(None, cut.train_before)
     positions, labels = known.labelled.positions[before], known.labelled.labels[before]
@@ -143,24 +144,30 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
         cut.train_before,
         core.reference(known.labelled, positions, definition),
         warmth.value,
+        level.shift,
     )
     cycle.candidates[core.MIXTURE] = bundle
     cycle.baselines[core.MIXTURE] = core.best_constant(labels, len(definition.label.classes))
-    cycle.chosen, cycle.chosen_because = core.MIXTURE, f"{found.because}; {warmth.because}"
+    cycle.chosen, cycle.chosen_because = (
+        core.MIXTURE,
+        "; ".join((found.because, level.because, warmth.because)),
+    )
     hold_out(cycle, known)
     margins = member_margins(bundle, cycle.judged_rows())
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
     objective = definition.label.objective
-    cycle.scores[core.MIXTURE] = scores_of(objective, mix(margins, weights, warmth.value))
+    cycle.scores[core.MIXTURE] = scores_of(
+        objective, mix(margins, weights, warmth.value, level.shift)
+    )
+    plain = mix(margins, weights)
+    cycle.level = asdict(core.see_level(objective, cycle.holdout_labels, plain, level.whole))
     cycle.levelled_losses = {
         name: core.levelled_loss(objective, cycle.holdout_labels, own)
         for name, own in margins.items()
     }
     if objective != "regression":
-        cycle.sharpness_losses = core.sharpness_losses(
-            objective, cycle.holdout_labels, mix(margins, weights)
-        )
-    mixed = search.Mixed(margins, weights, warmth.value)
+        cycle.sharpness_losses = core.sharpness_losses(objective, cycle.holdout_labels, plain)
+    mixed = search.Mixed(margins, weights, warmth.value, level.shift)
     search.race(cycle, known, search.of_members(cycle, known, parts, mixed))
     return {name: scores_of(objective, found) for name, found in margins.items()}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from ratchet import self_train as core
@@ -150,7 +152,7 @@ def _searched(workspace: Workspace, lineage: Lineage) -> Evidence:
 
 
 def _weights(workspace: Workspace, lineage: Lineage, again: Lineage) -> Evidence:
-    """Whether the decisions before it give these weights and this temperature."""
+    """Whether the decisions before it give these weights, this level and this temperature."""
     name = "verify.weights"
     made = _made_by(workspace, lineage)
     if made is None:
@@ -159,13 +161,21 @@ def _weights(workspace: Workspace, lineage: Lineage, again: Lineage) -> Evidence
     before = decisions.before(workspace, made)
     recorded = {m.name: m.weight for m in lineage.members}
     found = members.weigh(workspace.definition, before, again.members).weights
+    given = members.level(workspace.definition, before).shift
     warmth = members.temper(workspace.definition, before, found).value
     worst = max(abs(found[n] - weight) for n, weight in recorded.items())
-    worst = max(worst, abs(warmth - lineage.temperature))
+    worst = max(worst, abs(warmth - lineage.temperature), _apart(lineage.level, given))
     shown = ", ".join(f"{n} {weight:.4f}" for n, weight in recorded.items())
+    shown += "".join(f", level {shift:+.4f}" for shift in lineage.level)
     shown += f", temperature {lineage.temperature:.4f}"
     text = f"{shown}; from the losses of earlier decisions they differ by at most {worst:.1g}"
     return Evidence(name, Verdict.PASS if worst < 1e-9 else Verdict.BLOCK, text)
+
+
+def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+    """The largest difference; one that is missing is none at all."""
+    pairs = zip_longest(one, other, fillvalue=0.0)
+    return max((abs(a - b) for a, b in pairs), default=0.0)
 
 
 def _same(check: str, found: str, recorded: str, otherwise: Verdict) -> Evidence:

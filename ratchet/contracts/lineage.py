@@ -98,6 +98,7 @@ class Lineage:
     trusted_version: int = -1  # of the trusted rows that stood in for blocked labels
     sealed_share: float = 0.0  # of all rows that were sealed, and so left out
     members: tuple[MemberLineage, ...] = ()  # of a mixture
+    level: tuple[float, ...] = ()  # that is added to a mixture's margins, for each class or for all
     temperature: float = 1.0  # that a mixture's margins are divided by
 
     def as_json(self) -> dict[str, Any]:
@@ -112,6 +113,8 @@ class Lineage:
         out["members"] = [member.as_json() for member in self.members]
         if not out["members"]:
             del out["members"]
+        if not out["level"]:
+            del out["level"]
         if out["temperature"] == 1:
             del out["temperature"]
         return out
@@ -121,7 +124,8 @@ class Lineage:
         """The inverse of :meth:`as_json`; unknown keys of newer releases are ignored."""
         kept = _known(cls, value)
         members = (MemberLineage(**_known(MemberLineage, m)) for m in kept.get("members", ()))
-        return cls(**{**kept, "members": tuple(members)})
+        level = tuple(kept.get("level", ()))
+        return cls(**{**kept, "members": tuple(members), "level": level})
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ class Decision:
     recipe_losses: Mapping[str, float] = field(default_factory=dict)  # on this cycle's holdout
     levelled_losses: Mapping[str, float] = field(default_factory=dict)  # of a mixture's members
     sharpness_losses: Mapping[str, float] = field(default_factory=dict)  # of a mixture, there
+    level: Mapping[str, Any] = field(default_factory=dict)  # what its level came to there
     candidate: Mapping[str, float] = field(default_factory=dict)  # metric to value, on the holdout
     champion: Mapping[str, float] = field(default_factory=dict)
     champion_before: int | None = None
@@ -169,7 +174,7 @@ class Decision:
         """A JSON-serialisable dict; what the first release did not have is left out where empty, so
         that old digests stay what they were."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
-        for later in ("levelled_losses", "sharpness_losses", "sources", "ledger", "bill"):
+        for later in ("levelled_losses", "sharpness_losses", "level", "sources", "ledger", "bill"):
             if not out[later]:
                 del out[later]
         out["evidence"] = [e.as_json() for e in self.evidence]
@@ -227,6 +232,8 @@ def held_back(rows: int, labels: int) -> str:
 def mixture_lineage(lineage: Lineage, members: Sequence[MemberLineage]) -> Lineage:
     """The lineage with these members, and the digests that cover theirs."""
     parts: list[list[Any]] = [[m.name, m.weight, m.model_digest] for m in members]
+    if lineage.level:
+        parts.append(["level", *lineage.level])
     if lineage.temperature != 1:
         parts.append(["temperature", lineage.temperature])
     return replace(

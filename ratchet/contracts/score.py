@@ -165,7 +165,8 @@ def _scores(bundle: Bundle, rows: pa.Table, change: Change) -> NDArray[np.float6
     manifest = bundle.manifest
     if manifest.lineage.members:
         margins = _margins(bundle, rows, change)
-        mixed = mix(margins, _weights(bundle), manifest.lineage.temperature)
+        made = manifest.lineage
+        mixed = mix(margins, _weights(bundle), made.temperature, made.level)
         return scores_of(manifest.objective, mixed)
     matrix = change(encode(rows, manifest.features, manifest.categories))
     loaded = booster(bundle.models[MODEL], manifest.lineage.threads)
@@ -248,6 +249,7 @@ def mix(
     margins: Mapping[str, NDArray[np.float64]],
     weights: Mapping[str, float],
     temperature: float = 1.0,
+    level: Sequence[float] = (),
 ) -> NDArray[np.float64]:
     """The weighted mean of what the recipes say, before the link function.
 
@@ -258,12 +260,14 @@ def mix(
         margins: recipe to shape (rows,) or (rows, classes).
         weights: recipe to weight; those of the recipes in ``margins`` are scaled to sum to 1.
         temperature: what the mean is divided by; above 1 the mixture is less sure than its members.
+        level: what is added before that: one number, or one for each class; empty for nothing.
     """
     import numpy as np
 
     total = math.fsum(weights[name] for name in margins) * temperature
     parts = [np.asarray(m, dtype=np.float64) * (weights[n] / total) for n, m in margins.items()]
-    return np.asarray(sum(parts[1:], start=parts[0]))
+    mean = np.asarray(sum(parts[1:], start=parts[0]))
+    return mean + np.asarray(level) / temperature if len(level) else mean
 
 
 def scores_of(objective: str, margins: NDArray[np.float64]) -> NDArray[np.float64]:

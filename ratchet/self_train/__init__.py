@@ -38,7 +38,7 @@ from ratchet.self_train.economics import (
 )
 from ratchet.self_train.fit import train
 from ratchet.self_train.halves import HalvesLoss, foreseen, halves_loss, has_halves
-from ratchet.self_train.level import levelled_loss
+from ratchet.self_train.level import Level, LevelSeen, levelled_loss, see_level, settle_level
 from ratchet.self_train.members import Moment, Plan, at, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
 from ratchet.self_train.policies import Lost, Score, scores
@@ -71,6 +71,8 @@ __all__ = [
     "HalvesLoss",
     "History",
     "Labelled",
+    "Level",
+    "LevelSeen",
     "Look",
     "Lost",
     "Moment",
@@ -118,6 +120,8 @@ __all__ = [
     "reference",
     "scored",
     "scores",
+    "see_level",
+    "settle_level",
     "sharpness_losses",
     "short",
     "split",

@@ -115,6 +115,7 @@ def mixture_of(
     train_before: int,
     reference: pa.Table,
     temperature: float = 1.0,
+    level: tuple[float, ...] = (),
 ) -> Bundle:
     """The bundle of several models that are mixed.
 
@@ -124,6 +125,7 @@ def mixture_of(
         train_before: ticks; nothing later was learned by any part.
         reference: a sample of what was learned from, for drift.
         temperature: what the mixed margins are divided by.
+        level: what is added to them before.
     """
     total = sum(weights[p.name] for p in parts)
     shares = {p.name: weights[p.name] / total for p in parts}
@@ -137,6 +139,7 @@ def mixture_of(
         data_digest="",  # of its members, by pack
         members=tuple(member_lineage(p, shares[p.name]) for p in parts),
         temperature=temperature,
+        level=level,
     )
     manifest = Manifest(
         objective=definition.label.objective,
