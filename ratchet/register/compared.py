@@ -92,10 +92,15 @@ def _recipes(decision: Decision, rows: int) -> str:
         return ""
     found = sorted(decision.recipe_losses.items())[:rows]
     if weights := weights_of(decision):
+        levelled = decision.levelled_losses
         return table(
-            "Members of the mixture; earlier windows have settled their weights",
-            ("member", LOSS_NAME[objective_of(decision)], "weight"),
-            [(shown(n, 60), number(loss), number(weights.get(n))) for n, loss in found],
+            "Members of the mixture; earlier windows have settled their weights, by the loss with "
+            "the level set right",
+            ("member", LOSS_NAME[objective_of(decision)], "level set right", "weight"),
+            [
+                (shown(n, 60), number(loss), number(levelled.get(n)), number(weights.get(n)))
+                for n, loss in found
+            ],
         )
     lines = [
         (shown(name, 60), number(loss), "went to the gate" if name == decision.recipe else "")

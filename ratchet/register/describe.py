@@ -196,8 +196,9 @@ def recipe_of(lineage: Lineage) -> str:
             f"{m.name} {m.weight:.2f} (trained before {show(m.train_before)}{taught_of(m)})"
             for m in lineage.members
         ]
+        moved = f"; level {', '.join(f'{v:+.2f}' for v in lineage.level)}" if lineage.level else ""
         warmth = f"; temperature {lineage.temperature:.2f}" if lineage.temperature != 1 else ""
-        return f"mixture of {', '.join(parts)}{warmth}"
+        return f"mixture of {', '.join(parts)}{moved}{warmth}"
     name = lineage.recipe.get("name", "")
     rest = {k: v for k, v in sorted(lineage.recipe.items()) if k != "name" and v is not None}
     return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)

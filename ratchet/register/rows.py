@@ -179,7 +179,9 @@ def run_metrics(decision: Decision) -> dict[str, float]:
         **{f"cpu/{name}": value for name, value in decision.bill.items()},
         **{f"recipe_loss/{name}": value for name, value in decision.recipe_losses.items()},
         **{f"recipe_weight/{name}": value for name, value in weights_of(decision).items()},
+        **{f"levelled_loss/{name}": value for name, value in decision.levelled_losses.items()},
         **({"mixture/temperature": lineage.temperature} if lineage and lineage.members else {}),
+        **({"mixture/level": lineage.level[0]} if lineage and len(lineage.level) == 1 else {}),
         **{
             e.check.replace(".", "/", 1): e.measured
             for e in decision.evidence

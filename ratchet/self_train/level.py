@@ -87,8 +87,8 @@ def levelled_loss(objective: str, y: Floats, margins: Floats) -> float:
         margins: before the link function; (rows,) or (rows, classes).
 
     Returns:
-        In the unit of :func:`ratchet.contracts.metrics.row_losses`; 0 where all rows are of one
-        class, which tells nothing of how they are told apart; NaN without rows.
+        Log loss in nats, not clipped, or the squared error; 0 where all rows are of one class,
+        which tells nothing of how they are told apart; NaN without rows.
     """
     import numpy as np
 
@@ -101,8 +101,10 @@ def levelled_loss(objective: str, y: Floats, margins: Floats) -> float:
         return 0.0
     # A class without a row asks for an endless shift: the best loss has it left out.
     held = _by_class(objective, margins)[:, classes]
-    scores = scores_of("multiclass", held + _fitting(outcome, held))
-    return float(row_losses("multiclass", outcome.astype(np.float64), scores).mean())
+    held = held + _fitting(outcome, held)
+    most = held.max(axis=1)
+    whole = most + np.log(np.exp(held - most[:, None]).sum(axis=1))
+    return float((whole - held[np.arange(len(y)), outcome]).mean())
 
 
 def see_level(objective: str, y: Floats, margins: Floats, ready: Sequence[float]) -> LevelSeen:
@@ -131,7 +133,6 @@ def settle_level(objective: str, windows: Sequence[LevelSeen]) -> Level:
     """
     known = [w for w in windows if all(math.isfinite(v) for v in w.losses.values())]
     wishes = [w.asked for w in known if w.asked][-REACH:]
-    wishes = [w for w in wishes if len(w) == len(wishes[-1])]  # classes are declared once
     if not wishes:
         return Level((), (), "level as it is: no window has asked for a shift yet")
     counts = [FADES**age for age in reversed(range(len(wishes)))]

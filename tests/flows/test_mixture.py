@@ -20,7 +20,7 @@ from ratchet.contracts.seams import Tables
 from tasks import windows
 from tasks.members import weigh
 from tasks.revoke import revoke
-from tasks.verify import verify
+from tasks.verify import _weights, verify
 from tasks.workspace import Workspace
 from tests.streams import MIXED, land_window, project, quick, window_rows, workspace
 
@@ -63,8 +63,10 @@ def test_the_bundle_scores_what_its_members_say_with_their_weights(tmp_path: Pat
     assert champion is not None
     bundle, rows = space.registry.load("tiny", champion), window_rows(7)
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
-    warmth = bundle.manifest.lineage.temperature
-    found = scores_of("binary", mix(member_margins(bundle, rows), weights, warmth))
+    made_as = bundle.manifest.lineage
+    assert len(made_as.level) == 1
+    margins = member_margins(bundle, rows)
+    found = scores_of("binary", mix(margins, weights, made_as.temperature, made_as.level))
     assert (predict(bundle, rows) == found).all()
     assert set(bundle.files()) == {
         "manifest.json",
@@ -129,11 +131,21 @@ def test_a_mixture_of_which_no_member_can_learn_is_no_candidate(tmp_path: Path) 
     assert "anchor: 400 training rows < train.min_rows (9000); fresh: " in made[-1].reasons[0]
 
 
+def test_a_level_that_earlier_decisions_do_not_give_is_found(tmp_path: Path) -> None:
+    project(tmp_path, 7, MIXED)
+    space, made = run(tmp_path)
+    lineage = next(d.lineage for d in reversed(made) if d.lineage is not None)
+    assert _weights(space, lineage, lineage).verdict is Verdict.PASS
+    for level in ((), (lineage.level[0] + 0.01,)):
+        found = _weights(space, replace(lineage, level=level), lineage)
+        assert found.verdict is Verdict.BLOCK
+
+
 def shifted(index: int) -> pa.Table:
-    """A window whose labels follow another rule, near enough for the shield to let them through."""
+    """A window whose labels follow another rule; as many are positive."""
     table = window_rows(index)
     rng = np.random.default_rng(index)
-    y = rng.random(table.num_rows) < 1 / (1 + np.exp(-2 * table["x"].to_numpy() - 2))
+    y = rng.random(table.num_rows) < 1 / (1 + np.exp(2 - 2 * table["x"].to_numpy() ** 2))
     return table.set_column(table.column_names.index("y"), "y", pa.array(y.astype(np.int64)))
 
 
@@ -151,7 +163,7 @@ def test_a_rule_that_moves_is_followed_as_soon_as_a_model_has_learned_it(tmp_pat
     assert parts["fresh"].train_from == judged.lineage.train_before
     assert parts["fresh"].halves is not None
     assert parts["fresh"].halves < judged.recipe_losses["fresh"]  # that one knew the old rule
-    without = [replace(m, halves=None) for m in parts.values()]
+    without = [replace(m, levelled_halves=None) for m in parts.values()]
     slower = weigh(space.definition, made[: made.index(after)], without).weights
     assert parts["fresh"].weight > slower["fresh"] + 0.2
     assert {e.verdict for e in verify(space, after.champion_after or 0)} == {Verdict.PASS}

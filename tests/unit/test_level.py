@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.score import scores_of
-from ratchet.self_train import levelled_loss
+from ratchet.self_train import LevelSeen, levelled_loss, see_level, settle_level
 
 
 def drawn(seed: int, rows: int, classes: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -29,8 +28,11 @@ def of(y: np.ndarray, margins: np.ndarray) -> float:
 
 
 def as_it_is(y: np.ndarray, margins: np.ndarray) -> float:
-    objective = "binary" if margins.ndim == 1 else "multiclass"
-    return float(row_losses(objective, y, scores_of(objective, margins)).mean())
+    """Log loss, which is not clipped here."""
+    if margins.ndim == 1:
+        margins = np.column_stack([np.zeros(len(y)), margins])
+    of_truth = margins[np.arange(len(y)), y.astype(int)]
+    return float((np.logaddexp.reduce(margins, axis=1) - of_truth).mean())
 
 
 @given(
@@ -90,3 +92,58 @@ def test_of_a_target_the_mean_error_does_not_count() -> None:
     y, noise = random.normal(size=500), random.normal(size=500)
     found = levelled_loss("regression", y, y + noise + 40.0)
     assert found == pytest.approx(float(np.var(noise)), rel=1e-9)
+
+
+def lives(shifts: list[float], objective: str = "binary") -> list[LevelSeen]:
+    """Windows of a mixture that is right but for its level, which is short of these."""
+    windows: list[LevelSeen] = []
+    for index, shift in enumerate(shifts):
+        y, margins = drawn(index, 2000, 2, 1.0)
+        if objective == "regression":
+            y = margins + np.random.default_rng(index).normal(size=2000)
+        ready = settle_level(objective, windows).whole
+        windows.append(see_level(objective, y, margins - shift, ready))
+    return windows
+
+
+def test_without_evidence_nothing_is_shifted() -> None:
+    assert settle_level("binary", []).shift == ()
+    one = see_level("binary", np.ones(50), np.zeros(50), ())
+    assert one.asked == () and settle_level("binary", [one]).shift == ()
+
+
+@pytest.mark.parametrize("objective", ["binary", "regression"])
+def test_a_level_that_has_moved_for_good_is_followed(objective: str) -> None:
+    found = settle_level(objective, lives([0.0] * 10 + [1.0] * 6, objective))
+    assert len(found.shift) == 1 and 0.35 < found.shift[0] < 0.65  # 4 / 7 of it at most
+    assert found.whole[0] > found.shift[0]
+    down = settle_level(objective, lives([0.0] * 10 + [-1.0] * 6, objective))
+    assert -0.65 < down.shift[0] < -0.35
+
+
+def test_a_level_that_jumps_about_is_left_alone() -> None:
+    """What the last window asked for says nothing of the next; the share that is given is small."""
+    jumps = np.random.default_rng(8).normal(size=30).tolist()
+    found = settle_level("binary", lives([2 * j for j in jumps]))
+    assert abs(found.shift[0]) < 0.25 * abs(found.whole[0])
+
+
+def test_where_the_level_rests_almost_nothing_is_given() -> None:
+    found = settle_level("binary", lives([0.0] * 20))
+    assert abs(found.shift[0]) < 0.05
+
+
+def test_each_class_has_a_shift_of_its_own() -> None:
+    windows: list[LevelSeen] = []
+    for index in range(8):
+        y, margins = drawn(index, 3000, 3, 1.0)
+        ready = settle_level("multiclass", windows).whole
+        windows.append(see_level("multiclass", y, margins + np.array([0.0, 0.0, 1.0]), ready))
+    found = settle_level("multiclass", windows)
+    assert len(found.shift) == 3 and found.shift[2] < -0.3 < 0 < found.shift[0]
+    assert sum(found.shift) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_window_asks_for_no_more_than_the_farthest() -> None:
+    y = np.array([0.0] * 500 + [1.0])
+    assert see_level("binary", y, np.full(501, 30.0), ()).asked == (-3.0,)

@@ -88,7 +88,7 @@ def test_a_decision_survives_json(decision: Decision) -> None:
 def test_keys_of_newer_releases_are_ignored() -> None:
     written = {**PLAIN.as_json(), "colour": "red"}
     assert Decision.from_json(written) == PLAIN
-    lineage = {f.name: 0 for f in fields(Lineage)} | {"recipe": {}, "members": []}
+    lineage = {f.name: 0 for f in fields(Lineage)} | {"recipe": {}, "members": [], "level": []}
     assert Lineage.from_json({**lineage, "colour": "red"}) == Lineage.from_json(lineage)
 
 
