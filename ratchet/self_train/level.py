@@ -4,8 +4,8 @@
 >>> y, sure = np.array([0.0, 0.0, 0.0, 1.0]), np.array([-2.0, -2.0, 2.0, 2.0])
 >>> bool(np.isclose(levelled_loss("binary", y, sure + 3), levelled_loss("binary", y, sure)))
 True
->>> windows = [LevelSeen((1.0,), {"0": 0.70, "0.5": 0.62, "1": 0.60})] * 6
->>> 0.4 < settle_level("binary", windows).shift[0] < 0.6
+>>> windows = [LevelSeen((1.0,), {f"{s:g}": 0.70 - 0.1 * s for s in SHARES})] * 6
+>>> 0.6 < settle_level("binary", windows).shift[0] < 0.8
 True
 
 Where the share of positives moves, whoever learned the newest windows has its level right and wins
@@ -39,9 +39,9 @@ CLOSE = 1e-9  # a step this small is the last
 WIDEST = 1.0  # nats, the longest step: where all rows are sure a full one would overshoot
 FARTHEST = 3.0  # log odds that one window can ask for
 FADES = 0.5  # what a window's wish is worth a window later
-AT_REST = 1.5  # windows that are taken to have asked for no shift
+AT_REST = 0.5  # windows that are taken to have asked for no shift
 REACH = 12  # windows
-SHARES = (0.0, 0.5, 1.0)  # of the shift
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the shift
 RATE = 20.0  # how fast the share follows losses
 DISCOUNT = 0.9  # what evidence is worth a window later
 SHARE = 0.05  # that goes back to the prior each window, so that nothing dies out
@@ -131,7 +131,7 @@ def settle_level(objective: str, windows: Sequence[LevelSeen]) -> Level:
     would have brought (Hedge over :data:`SHARES`, with fading evidence and a fixed share, as for
     the temperature), so that where the level wanders without a memory it is left alone.
     """
-    known = [w for w in windows if all(math.isfinite(v) for v in w.losses.values())]
+    known = [w for w in windows if _scored(w.losses)]
     wishes = [w.asked for w in known if w.asked][-REACH:]
     if not wishes:
         return Level((), (), "level as it is: no window has asked for a shift yet")
@@ -144,6 +144,10 @@ def settle_level(objective: str, windows: Sequence[LevelSeen]) -> Level:
     shift = tuple(given * w for w in whole)
     shown = ", ".join(f"{s:+.2g}" for s in shift)
     return Level(shift, whole, f"level {shown}, {given:.2f} of what the last windows asked for")
+
+
+def _scored(losses: Mapping[str, float]) -> bool:
+    return all(math.isfinite(losses.get(f"{s:g}", math.nan)) for s in SHARES)
 
 
 def _given(losses: Sequence[Mapping[str, float]]) -> float:
