@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 .PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-clean-gates bench-moved bench-probes bench-gate bench-first-champion bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-25s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv from requirements.lock (every hash is checked)
 
@@ -119,7 +119,7 @@ bench-economics: setup  ## retraining only where it pays, at several prices; BAN
 bench-search: setup  ## hyperparameters that improve in the shadow, on four streams; BANK=FILE adds bank calls (6 minutes)
 	$(BIN)/python -m benchmarks.search --nulls 20 --truth 12 $(if $(BANK),--bank $(BANK),--streams sea sine hyperplane)
 
-bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (half an hour)
+bench-engine: setup  ## ways of keeping a model fresh, on seven streams that drift (over an hour, half of it River)
 	$(BIN)/python -m benchmarks.engine
 
 bench-pseudo: setup  ## pseudo-labels: when they help, when they hurt, and 50 generations of them (10 minutes)
