@@ -123,20 +123,17 @@ def _beside(pair: _Pair, gain: Bounds, gate: Gate) -> tuple[Verdict, str]:
     """What a candidate below the maximum gets beside a champion, and why."""
     if pair.found <= pair.before + gate.calibration_margin:
         return PASS, ""
-    cost = f"what that costs, at least {figure(pair.extra)}"
+    cost = f"costs at least {figure(pair.extra)}"
+    left = "the improvement left after that is"
     if gain.lower > pair.extra:
-        return WARN, (
-            f", but {cost}, is paid for again by an improvement of at least {figure(gain.lower)} "
-            "that bears it already"
-        )
+        return WARN, f", which {cost}, but {left} more: at least {figure(gain.lower)}"
     if pair.surely > 0:
         return BLOCK, f": shown at level {gate.alpha:g}"
-    chance = f", which may be chance; {cost}, "
+    chance = f", which may be chance; it {cost}, "
     if gain.lower > 0 and gain.point > pair.extra:
-        return WARN, f"{chance}is paid for again by an improvement of {figure(gain.point)}"
+        return WARN, f"{chance}but {left} more: {figure(gain.point)}"
     return UNSURE, (
-        f"{chance}is not paid for by an improvement of {figure(gain.point)}, at least "
-        f"{figure(gain.lower)}"
+        f"{chance}and {left} not surely more: {figure(gain.point)}, at least {figure(gain.lower)}"
     )
 
 

@@ -412,7 +412,7 @@ def test_worse_calibration_passes_where_a_much_better_candidate_pays_for_it_twic
     unsure = replace(case, candidate=logistic(0.5 * np.log(case.candidate / (1 - case.candidate))))
     evidence = found(unsure)["gate.calibration"]
     assert evidence.verdict is Verdict.WARN
-    assert "is paid for again by an improvement of at least" in evidence.arithmetic
+    assert "but the improvement left after that is more: at least" in evidence.arithmetic
     little = replace(
         unsure, champion=logistic(0.45 * np.log(case.candidate / (1 - case.candidate)))
     )
