@@ -209,9 +209,8 @@ def weigh(
     """
     teachers = {m.name: m.recipe.get("teacher") for m in parts}
     scored = [d for d in history if teachers.keys() & d.recipe_losses.keys()]
-    seen = [
-        d.levelled_losses or d.recipe_losses for d in scored
-    ]  # older decisions have these alone
+    # Older decisions have no levelled ones.
+    seen = [d.levelled_losses or d.recipe_losses for d in scored]
     halves = _halves_of(scored[-1], parts) if scored else {}
     if halves:
         seen[-1] = core.foreseen(seen[-1], halves)

@@ -148,18 +148,14 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     )
     cycle.candidates[core.MIXTURE] = bundle
     cycle.baselines[core.MIXTURE] = core.best_constant(labels, len(definition.label.classes))
-    cycle.chosen, cycle.chosen_because = (
-        core.MIXTURE,
-        "; ".join((found.because, level.because, warmth.because)),
-    )
+    cycle.chosen = core.MIXTURE
+    cycle.chosen_because = "; ".join((found.because, level.because, warmth.because))
     hold_out(cycle, known)
     margins = member_margins(bundle, cycle.judged_rows())
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
     objective = definition.label.objective
-    cycle.scores[core.MIXTURE] = scores_of(
-        objective, mix(margins, weights, warmth.value, level.shift)
-    )
-    plain = mix(margins, weights)
+    plain, served = mix(margins, weights), mix(margins, weights, warmth.value, level.shift)
+    cycle.scores[core.MIXTURE] = scores_of(objective, served)
     cycle.level = asdict(core.see_level(objective, cycle.holdout_labels, plain, level.whole))
     cycle.levelled_losses = {
         name: core.levelled_loss(objective, cycle.holdout_labels, own)

@@ -102,12 +102,11 @@ def _mixture(workspace: Workspace, known: Known, lineage: Lineage) -> Lineage:
             pseudo_rows=p.pseudo_rows,
             pseudo_from=p.pseudo_from,
             pseudo_note=p.pseudo_note,
-            halves=None if m.halves is None else found.halves,  # older models have none
-            levelled_halves=None if m.levelled_halves is None else found.levelled_halves,
+            halves=None if m.halves is None else told.halves,  # older models have none
+            levelled_halves=None if m.levelled_halves is None else told.levelled_halves,
         )
-        for m, p, found in zip(
-            lineage.members, parts, (core.member_lineage(p, 0.0) for p in parts), strict=True
-        )
+        for m, p in zip(lineage.members, parts, strict=True)
+        for told in [core.member_lineage(p, 0.0)]
     ]
     return mixture_lineage(lineage, again)
 
