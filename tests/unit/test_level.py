@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from ratchet.contracts.score import scores_of
+from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train import LevelSeen, levelled_loss, see_level, settle_level
 
 
@@ -147,3 +147,11 @@ def test_each_class_has_a_shift_of_its_own() -> None:
 def test_a_window_asks_for_no_more_than_the_farthest() -> None:
     y = np.array([0.0] * 500 + [1.0])
     assert see_level("binary", y, np.full(501, 30.0), ()).asked == (-3.0,)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_level_is_added_before_the_temperature_divides(classes: int) -> None:
+    _, margins = drawn(1, 20, classes, 1.0)
+    level = (0.5,) if classes == 2 else (0.5, 0.0, -0.5)
+    found = mix({"a": margins, "b": margins}, {"a": 0.3, "b": 0.7}, 2.0, level)
+    assert found == pytest.approx((margins + np.array(level)) / 2)
