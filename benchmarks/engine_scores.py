@@ -100,11 +100,10 @@ class Scored(NamedTuple):
 
 def judge(stream: Stream, delay: int, policy: str, play: Play) -> tuple[Line, dict[int, Scored]]:
     """The line, and each window's scores."""
-    windows = {w: stream.windows[w] for w in play.scores}
-    y = np.concatenate([windows[w].labels for w in play.scores]).astype(float)
+    y = np.concatenate([stream.windows[w].labels for w in play.scores]).astype(float)
     scores = np.concatenate(list(play.scores.values()))
-    losses = {w: _loss(windows[w].labels, play.scores[w]) for w in play.scores}
-    ranks = [auc(windows[w].labels.astype(float), play.scores[w]).value for w in play.scores]
+    losses = {w: _loss(stream.windows[w].labels, play.scores[w]) for w in play.scores}
+    ranks = [auc(stream.windows[w].labels.astype(float), play.scores[w]).value for w in play.scores]
     rises = [losses[w] - loss for w, loss in play.before.items()]
     line = Line(
         stream.name,

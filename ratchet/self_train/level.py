@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.score import scores_of
+from ratchet.self_train.belief import against, followed
 from ratchet.self_train.mixture import nats
 
 if TYPE_CHECKING:
@@ -152,28 +153,10 @@ def _scored(losses: Mapping[str, float]) -> bool:
 
 def _given(losses: Sequence[Mapping[str, float]]) -> float:
     """The mean share of the shift, by belief."""
-    start = _normal([PRIOR if s == 0 else 0.0 for s in SHARES])
-    logs = start
-    for window in losses:
-        found = [window[f"{s:g}"] for s in SHARES]
-        against = [min(RATE * (v - min(found)), MOST) for v in found]
-        faded = [
-            DISCOUNT * v + (1 - DISCOUNT) * s - a
-            for v, s, a in zip(logs, start, against, strict=True)
-        ]
-        back = [
-            (1 - SHARE) * math.exp(v) + SHARE * math.exp(s)
-            for v, s in zip(_normal(faded), start, strict=True)
-        ]
-        logs = [math.log(v) for v in back]
-    return math.fsum(math.exp(v) * s for v, s in zip(logs, SHARES, strict=True))
-
-
-def _normal(logs: Sequence[float]) -> list[float]:
-    """Shifted so that they are the logarithms of numbers that sum to 1."""
-    top = max(logs)
-    total = top + math.log(math.fsum(math.exp(v - top) for v in logs))
-    return [v - total for v in logs]
+    prior = {f"{s:g}": PRIOR if s == 0 else 0.0 for s in SHARES}
+    evidence = [against({s: w[s] for s in prior}, RATE, MOST) for w in losses]
+    logs = followed(prior, evidence, discount=DISCOUNT, share=SHARE)
+    return math.fsum(math.exp(v) * float(s) for s, v in logs.items())
 
 
 def _asked(objective: str, y: Floats, margins: Floats) -> tuple[float, ...]:

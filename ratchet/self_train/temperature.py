@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.score import scores_of
+from ratchet.self_train.belief import against, followed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,18 +81,10 @@ def temper(
     shares = [1.0] * len(losses) if alike is None else alike
     scored = [(w, a) for w, a in zip(losses, shares, strict=True) if _scored(w, most)]
     prior = {f"{s:g}": -PRIOR * (s - 1) ** 2 for s in SHARPNESS if s <= most}
-    logs = _normal(prior)
-    start = dict(logs)
-    for window, common in scored:
-        least = min(window[s] for s in logs)
-        against = {s: min(rate * common * (window[s] - least), MOST) for s in logs}
-        faded = {s: discount * logs[s] + (1 - discount) * prior[s] - against[s] for s in logs}
-        back = _normal(faded)
-        logs = {
-            s: math.log((1 - share) * math.exp(back[s]) + share * math.exp(start[s])) for s in logs
-        }
     if not scored:
         return Temperature(1.0, "temperature 1: no window has scored the mixture yet")
+    evidence = [against({s: w[s] for s in prior}, rate * common, MOST) for w, common in scored]
+    logs = followed(prior, evidence, discount=discount, share=share)
     mean = math.fsum(math.exp(v) * float(s) for s, v in logs.items())
     value = 1 / mean
     return Temperature(value, f"temperature {value:.2f} after {len(scored)} scored windows")
@@ -129,10 +122,3 @@ def sharpness_losses(
         f"{s:g}": float(row_losses(objective, y, scores_of(objective, margins * s)).mean())
         for s in SHARPNESS
     }
-
-
-def _normal(logs: Mapping[str, float]) -> dict[str, float]:
-    """Shifted so that they are the logarithms of numbers that sum to 1."""
-    top = max(logs.values())
-    total = top + math.log(math.fsum(math.exp(v - top) for v in logs.values()))
-    return {s: v - total for s, v in logs.items()}
