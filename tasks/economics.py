@@ -82,7 +82,7 @@ def due(cycle: Cycle, known: Evidence, planned: Sequence[core.Moment]) -> list[c
         elif stored(cycle.workspace, known, moment):
             found.append(moment)
         else:
-            kept = last is not None and stored(cycle.workspace, known, last) is not None
+            kept = last is not None and stored(cycle.workspace, known, last)
             choices[name] = _of_member(cycle, known, moment, last if kept else None)
             now = core.now(moment.member, cycle.workspace.definition, known.cut, cycle.window.end)
             found.append(now if choices[name].train or last is None else last)
@@ -157,9 +157,11 @@ def _predictions(cycle: Cycle, trained: Decision | None) -> list[int]:
     return [*(d.rows_in for d in found if not d.is_rollback), cycle.rows_in]
 
 
-def work_of(known: Evidence, definition: Definition, recipe: Recipe, before: int) -> float:
+def work_of(
+    known: Evidence, definition: Definition, recipe: Recipe, before: int, *, trial: bool = False
+) -> float:
     """The work of training a recipe on what happened before a tick, in cells; as much again where
-    each half of the rows is learned too."""
+    each half of the rows is learned too, which a trial of a search does not do."""
     length = definition.calendar.length
     since = None if recipe.history is None else before - recipe.history * length
     found = known.labelled.within(since, before)
@@ -170,7 +172,7 @@ def work_of(known: Evidence, definition: Definition, recipe: Recipe, before: int
         recipe.max_depth,
         len(definition.label.classes),
     )
-    return 2 * once if core.has_halves(recipe) else once
+    return 2 * once if core.has_halves(recipe) and not trial else once
 
 
 def _avoid(cycle: Cycle, choice: core.Choice) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ratchet import self_train as core
 from ratchet.adapters.code import code_digest
 from ratchet.contracts.bundle import sha256
-from ratchet.contracts.columns import ACCEPTED, LABELS, MEMBERS, TRUSTED, WINDOW, members_schema
+from ratchet.contracts.columns import MEMBERS, WINDOW, members_schema
 from ratchet.contracts.lineage import canonical_json, digest_of
 from ratchet.contracts.seams import Append
 from ratchet.errors import NoCandidate
@@ -82,29 +82,29 @@ def kept(
     moment: core.Moment,
     *,
     teacher: core.Trained | None = None,
-    bill: str = "training",
+    trial: bool = False,
 ) -> core.Trained:
     """The model of this training: from the table where it is there, else trained and put there.
 
     Args:
         teacher: the model that gives the soft labels of a pupil.
-        bill: the item of the cycle's bill that a training is charged to.
+        trial: a mutation in the shadow: charged to the search, and its halves are not learned.
 
     Raises:
         NoCandidate: as :func:`train`.
     """
     import pyarrow as pa
 
-    if (row := stored(cycle.workspace, known, moment, teacher)) is not None:
+    key = training_key(cycle.workspace, known, moment, teacher, trial=trial)
+    if (row := _row(cycle.workspace, moment, key)) is not None:
         facts = json.loads(row["facts"])
-        if bill == "training":
+        if not trial:
             _charge(cycle, "avoided", facts["cpu"])
         return _read(moment, facts, row["model"])
-    key = training_key(cycle.workspace, known, moment, teacher)
     window = cycle.workspace.calendar.window_of(moment.as_of - 1).index
     started = cpu_seconds()
-    part = train(cycle.workspace, known, moment, cycle.window.end, teacher)
-    spent = _charge(cycle, bill, cpu_seconds() - started)
+    part = train(cycle.workspace, known, moment, cycle.window.end, teacher, trial=trial)
+    spent = _charge(cycle, "search" if trial else "training", cpu_seconds() - started)
     facts = {
         "rows": part.rows,
         "data": part.data_digest,
@@ -127,18 +127,14 @@ def _told(part: core.Trained) -> str:
     return f"{part.rows:,} true labels, {part.pseudo_rows:,} by {part.moment.member.teacher}"
 
 
-def stored(
-    workspace: Workspace,
-    known: Evidence,
-    moment: core.Moment,
-    teacher: core.Trained | None = None,
-) -> Mapping[str, Any] | None:
-    """The row of the table ``members`` that holds the model of this training, if it is there."""
+def stored(workspace: Workspace, known: Evidence, moment: core.Moment) -> bool:
+    """Whether the table ``members`` holds the model of this training."""
+    return _row(workspace, moment, training_key(workspace, known, moment)) is not None
+
+
+def _row(workspace: Workspace, moment: core.Moment, key: str) -> Mapping[str, Any] | None:
     window = workspace.calendar.window_of(moment.as_of - 1).index
     rows = workspace.tables.read(MEMBERS, windows=(window, window + 1))
-    if not rows.num_rows:
-        return None
-    key = training_key(workspace, known, moment, teacher)
     return next((row for row in rows.to_pylist() if row["training"] == key), None)
 
 
@@ -163,12 +159,15 @@ def train(
     moment: core.Moment,
     as_of: int,
     teacher: core.Trained | None = None,
+    *,
+    trial: bool = False,
 ) -> core.Trained:
     """Train a member as of its moment.
 
     Args:
         known: what was read from the tables, as of ``as_of`` (ticks).
         teacher: the model that labels what has no label yet, for a member that has a teacher.
+        trial: its halves are not learned.
 
     Raises:
         NoCandidate: too few rows, one class only, and so on.
@@ -193,7 +192,7 @@ def train(
         taught.rows,
         moment.as_of - definition.label_delay if taught.rows else None,
         taught.note,
-        core.halves_loss(training, definition, moment.member),
+        None if trial else core.halves_loss(training, definition, moment.member),
     )
 
 
@@ -262,24 +261,24 @@ def training_key(
     known: Evidence,
     moment: core.Moment,
     teacher: core.Trained | None = None,
+    *,
+    trial: bool = False,
 ) -> str:
-    """The digest of everything that decides the member's bytes.
+    """The digest of everything that decides the member's bytes, and what is kept beside them.
 
     Tables only grow, so the number of rows by window says which rows there are.
     """
     end = workspace.calendar.window_of(moment.as_of - 1).index + 1
     sizes = {
-        name: sorted((w, n) for w, n in tables.windows(name).items() if w < end)
-        for tables, name in (
-            (workspace.tables, ACCEPTED),
-            (workspace.tables, LABELS),
-            (workspace.landing_tables, TRUSTED),
-        )
+        name: sorted((w, n) for w, n in windows.items() if w < end)
+        for name, windows in known.sizes.items()
     }
-    taught = {} if teacher is None else {"teacher": sha256(teacher.model)}
+    more: dict[str, Any] = {} if teacher is None else {"teacher": sha256(teacher.model)}
+    if trial and core.has_halves(moment.member):
+        more["halves"] = False
     return digest_of(
         {
-            **taught,
+            **more,
             "member": moment.member.model_dump(mode="json"),
             "times": [moment.as_of, moment.train_from, moment.train_before],
             "tables": sizes,

@@ -185,12 +185,13 @@ def of_members(
         if trial.made is not None and moments[trial.parent].as_of <= trial.made:
             return 0.0
         before = moments[trial.parent].train_before
-        return work_of(known, definition, Member.model_validate(dict(trial.recipe)), before)
+        member = Member.model_validate(dict(trial.recipe))
+        return work_of(known, definition, member, before, trial=True)
 
     def score(trial: core.Trial) -> Floats:
         member, parent = Member.model_validate(dict(trial.recipe)), moments[trial.parent]
         moment = core.at(member, definition, parent.as_of, parent.train_before)
-        part = members.kept(cycle, known, moment, bill="search")
+        part = members.kept(cycle, known, moment, trial=True)
         own = _margins(cycle, part.model, part.categories)
         margins = {**mixed.margins, trial.parent: own}
         found = mix(margins, mixed.weights, mixed.temperature, mixed.level)

@@ -7,8 +7,8 @@ how much a member weighs, was settled by earlier cycles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -57,6 +57,7 @@ class Evidence:
     """What is known as-of the end of a window, split for training and judging.
 
     ``rows``, ``labels`` and ``trusted`` are as they were read; ``labelled`` is what they say.
+    ``sizes`` is how many rows each window has in the tables that training reads, as it was then.
     """
 
     rows: pa.Table
@@ -71,6 +72,7 @@ class Evidence:
     trusted_read: int = -1
     trusted_labels: int = 0  # that stand in for labels that were kept out
     sealed_share: float = 0.0  # of all rows, left out
+    sizes: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 @task(name="self_train", cache_policy=NO_CACHE, persist_result=False)
@@ -232,6 +234,11 @@ def read_evidence(
         trusted_read=read,
         trusted_labels=instead,
         sealed_share=seal.share,
+        sizes={
+            ACCEPTED: tables.windows(ACCEPTED),
+            LABELS: tables.windows(LABELS),
+            TRUSTED: workspace.landing_tables.windows(TRUSTED),
+        },
     )
 
 

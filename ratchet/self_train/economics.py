@@ -39,6 +39,7 @@ FADE = 0.8  # what a look is worth a window later
 OPTIMISM = 0.5  # standard errors that are added to the slope
 FEWEST = 3  # looks, before which nothing is known
 FALL_LEVEL, FALL_FEWEST, FALL_WINDOWS = 0.01, 5, 16
+START = 4e6  # cells that a training costs before it goes through any: about 10 ms
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,13 @@ def fell(before: Sequence[float], now: float) -> str:
 
 
 def cells(rows: int, features: int, rounds: int, depth: int, classes: int = 0) -> float:
-    """The work of one training: each level of each tree goes through every feature of every row."""
-    return float(rows) * features * rounds * depth * (classes if classes > 2 else 1)
+    """The work of one training: each level of each tree goes through every feature of every row.
+
+    And :data:`START` before that, which is most of it where rows are few; 0 without rows.
+    """
+    if not rows:
+        return 0.0
+    return START + float(rows) * features * rounds * depth * (classes if classes > 2 else 1)
 
 
 def last_training(history: Sequence[Decision], member: str | None = None) -> Decision | None:

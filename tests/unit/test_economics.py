@@ -24,6 +24,7 @@ from ratchet.self_train import (
     staleness,
     units_of,
 )
+from ratchet.self_train.economics import START
 
 PRICES = Economics(loss_worth=1.0, cpu_hour=3600, cells_per_second=1.0)  # a cell costs 1
 LINEAR = [Look(w, a, 0.01 * a) for w, a in ((1, 1), (2, 2), (3, 3), (4, 1))]
@@ -113,8 +114,9 @@ def test_a_model_that_does_not_age_is_kept() -> None:
 
 
 def test_the_price_follows_the_work() -> None:
-    assert cells(1000, 20, 100, 6) == 12e6
-    assert cells(1000, 20, 100, 6, classes=3) == 36e6
+    assert cells(1000, 20, 100, 6) == START + 12e6
+    assert cells(1000, 20, 100, 6, classes=3) == START + 36e6
+    assert cells(0, 20, 100, 6) == 0
     prices = Economics(loss_worth=1, cpu_hour=0.1, cells_per_second=1e6)
     assert prices.price(1e6 * 3600) == pytest.approx(0.1)
 
