@@ -52,6 +52,38 @@ class Mixed:
         return sum(fit.predict_seconds(window) for fit in self.parts.values())
 
 
+class Following:
+    """What scored windows have said of a mixture: the level and the temperature of the next."""
+
+    def __init__(self, tempered: bool = True, levelled: bool = True) -> None:
+        self.tempered, self.levelled = tempered, levelled
+        self.level = settle_level("binary", [])
+        self._windows: list[LevelSeen] = []
+        self._warmth: list[dict[str, float]] = []
+        self._weights: list[Mapping[str, float]] = []
+
+    def see(
+        self, labels: NDArray[np.float64], plain: NDArray[np.float64], weights: Mapping[str, float]
+    ) -> None:
+        """One more window, by a mixture with these weights.
+
+        Args:
+            labels: shape (rows,).
+            plain: shape (rows,), the mixture's log odds without temperature and level.
+        """
+        if self.levelled:
+            self._windows.append(see_level("binary", labels, plain, self.level.whole))
+            self.level = settle_level("binary", self._windows)
+        if self.tempered:
+            self._warmth.append(sharpness_losses("binary", labels, plain))
+            self._weights.append(weights)
+
+    def temperature(self, weights: Mapping[str, float]) -> float:
+        """For a mixture with these weights."""
+        alike = [in_common(*pair) for pair in pairwise([*self._weights, weights])]
+        return temper(self._warmth, alike).value
+
+
 def engine(
     members: Sequence[Member] = STANDARD,
     follow: bool = True,
@@ -66,10 +98,7 @@ def engine(
 
     def policy(fits: Fits, delay: int) -> Iterator[Step]:
         losses: list[dict[str, float]] = []
-        windows: list[LevelSeen] = []
-        level = settle_level("binary", [])
-        warmth: list[dict[str, float]] = []
-        mixtures: list[Mapping[str, float]] = []  # that were scored
+        following = Following(tempered, levelled)
         before: Mapping[str, Fit] = {}
         mixed: Mixed | None = None
         names, paid = [m.name for m in members], set[int]()
@@ -77,24 +106,21 @@ def engine(
             known = w - delay
             if before:  # the newest mature labels, by models that have learned up to just before
                 losses.append(_losses(fits, before, known - 1, lost))
-            if mixed and levelled:
-                windows.append(_said(fits, mixed, known - 1, level.whole))
-                level = settle_level("binary", windows)
-            if mixed and tempered:
-                warmth.append(_at_each_sharpness(fits, mixed, known - 1))
-                mixtures.append(mixed.weights)
+            if mixed:
+                labels = fits.stream.windows[known - 1].labels.astype(float)
+                plain = replace(mixed, temperature=1.0, level=()).margins(known - 1)
+                following.see(labels, plain, mixed.weights)
             parts = {member.name: _fit(fits, member, known) for member in members}
-            halves = _halves(fits, members, known - 1) if halved and follow else {}
+            halves = halves_of(fits, members, known - 1) if halved and follow else {}
             trained = [fit for fit in parts.values() if id(fit) not in paid]
             paid |= {id(fit) for fit in trained}
             before = parts
             seen = list(losses) if follow else []
             if seen:
-                on_halves = {n: _lost(pair, lost) for n, pair in halves.items()}
+                on_halves = {n: lost_on_halves(pair, lost) for n, pair in halves.items()}
                 seen[-1] = foreseen(seen[-1], on_halves)
             weights = weigh(names, seen).weights
-            alike = [in_common(*pair) for pair in pairwise([*mixtures, weights])]
-            mixed = Mixed(parts, weights, temper(warmth, alike).value, level.shift)
+            mixed = Mixed(parts, weights, following.temperature(weights), following.level.shift)
             yield Step(mixed, trained, [fit for pair in halves.values() for fit in pair])
 
     return policy
@@ -106,7 +132,7 @@ def _fit(fits: Fits, member: Member, known: int) -> Fit:
     return fits.window(recipe, found.first, found.end)
 
 
-def _halves(fits: Fits, members: Sequence[Member], window: int) -> dict[str, list[Fit]]:
+def halves_of(fits: Fits, members: Sequence[Member], window: int) -> dict[str, list[Fit]]:
     """The trainings on the halves of the newest window, of members that learn it alone."""
     return {
         m.name: fits.halves(Recipe.model_validate(m.model_dump(exclude={"every"})), window)
@@ -115,7 +141,7 @@ def _halves(fits: Fits, members: Sequence[Member], window: int) -> dict[str, lis
     }
 
 
-def _lost(pair: Sequence[Fit], lost: Lost) -> float:
+def lost_on_halves(pair: Sequence[Fit], lost: Lost) -> float:
     """The mean loss of each half's model on the other half."""
     labels = [fit.stream.windows[1].labels.astype(float) for fit in pair]
     found = [lost("binary", y, fit.margins(1)) for y, fit in zip(labels, pair, strict=True)]
@@ -124,17 +150,6 @@ def _lost(pair: Sequence[Fit], lost: Lost) -> float:
 
 def _as_it_is(objective: str, y: NDArray[np.float64], margins: NDArray[np.float64]) -> float:
     return float(row_losses(objective, y, scores_of(objective, margins)).mean())
-
-
-def _at_each_sharpness(fits: Fits, mixed: Mixed, window: int) -> dict[str, float]:
-    margins = replace(mixed, temperature=1.0, level=()).margins(window)
-    return sharpness_losses("binary", fits.stream.windows[window].labels.astype(float), margins)
-
-
-def _said(fits: Fits, mixed: Mixed, window: int, ready: Sequence[float]) -> LevelSeen:
-    labels = fits.stream.windows[window].labels.astype(float)
-    plain = replace(mixed, temperature=1.0, level=())
-    return see_level("binary", labels, plain.margins(window), ready)
 
 
 def _losses(fits: Fits, parts: Mapping[str, Fit], window: int, lost: Lost) -> dict[str, float]:

@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 
 from benchmarks import engine_streams as streams
 from benchmarks.engine_fits import FIRST, Fit, Fits, _load, parameters, warm_up
+from benchmarks.engine_mixture import Following, halves_of, lost_on_halves
 from ratchet.contracts.metrics import row_losses, spread, student_quantile
 from ratchet.contracts.recipes import STANDARD, Member, Recipe
 from ratchet.contracts.score import mix, scores_of
 from ratchet.self_train.earned import weigh_earned
 from ratchet.self_train.fit import boost
+from ratchet.self_train.halves import foreseen
+from ratchet.self_train.level import levelled_loss
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import weigh
 from ratchet.self_train.pseudo import collapsed, room
@@ -70,6 +73,7 @@ class Moment:
     now: int
     known: int
     parts: Mapping[str, Any]  # member to what gives margins of a window
+    halves: Mapping[str, float]  # member to its loss on halves of the newest window that it learned
     stopped: bool  # the collapse stop
 
 
@@ -136,7 +140,7 @@ def thinned(stream: streams.Stream) -> streams.Stream:
 def cell(stream: streams.Stream, delay: int) -> list[dict[str, Any]]:
     """One line a policy and a line for each fourth member alone: a stream at a label delay."""
     made = list(moments(Fits(stream), delay))
-    held = [_losses(stream, m, m.known) for m in made]
+    held = [_levelled(stream, m) for m in made]
     served = {name: _served(stream, made, held, *POLICIES[name]) for name in POLICIES}
     found = []
     alone = {
@@ -170,7 +174,11 @@ def moments(fits: Fits, delay: int) -> Iterator[Moment]:
         parts: dict[str, Any] = {m.name: _fit(fits, m, known) for m in STANDARD}
         twin = _fit(fits, PUPIL, known)
         more, stopped = taught(fits.stream, parts["anchor"], known, now)
-        yield Moment(now, known, {**parts, "twin": twin, **more}, stopped)
+        halves = {
+            n: lost_on_halves(pair, levelled_loss)
+            for n, pair in halves_of(fits, STANDARD, known - 1).items()
+        }
+        yield Moment(now, known, {**parts, "twin": twin, **more}, halves, stopped)
 
 
 def _fit(fits: Fits, member: Member, known: int) -> Fit:
@@ -228,22 +236,38 @@ def _served(
 ) -> tuple[list[float], float]:
     """The mixture's loss on each window that came next, and how often the fourth member counted."""
     teachers = {m.name: None for m in STANDARD} | ({fourth: "anchor"} if fourth else {})
-    losses, counted = [], 0
+    losses, counted, following = [], 0, Following()
     for i, moment in enumerate(made):
-        weights = weigh_earned(teachers, held[:i]) if earned else weigh(list(teachers), held[:i])
+        seen = list(held[:i])
+        if seen:
+            seen[-1] = foreseen(seen[-1], moment.halves)
+        found = weigh_earned(teachers, seen) if earned else weigh(list(teachers), seen)
+        weights = found.weights
         margins = {n: moment.parts[n].margins(moment.now) for n in teachers}
-        losses.append(_loss(stream, moment.now, mix(margins, weights.weights)))
-        counted += bool(fourth and weights.weights[fourth] > 0)
+        warmth = following.temperature(weights)
+        mixed = mix(margins, weights, warmth, following.level.shift)
+        losses.append(_loss(stream, moment.now, mixed))
+        counted += bool(fourth and weights[fourth] > 0)
+        before = {n: moment.parts[n].margins(moment.known) for n in teachers}
+        following.see(_labels(stream, moment.known), mix(before, weights), weights)
     return losses, counted / len(made)
 
 
-def _losses(stream: streams.Stream, moment: Moment, window: int) -> dict[str, float]:
-    return {n: _loss(stream, window, p.margins(window)) for n, p in moment.parts.items()}
+def _levelled(stream: streams.Stream, moment: Moment) -> dict[str, float]:
+    """What weighs the members: each one's loss on the held-out window with its level set right."""
+    labels = _labels(stream, moment.known)
+    return {
+        n: levelled_loss("binary", labels, part.margins(moment.known))
+        for n, part in moment.parts.items()
+    }
+
+
+def _labels(stream: streams.Stream, window: int) -> Floats:
+    return stream.windows[window].labels.astype(float)
 
 
 def _loss(stream: streams.Stream, window: int, margins: Floats) -> float:
-    labels = stream.windows[window].labels.astype(float)
-    return float(row_losses("binary", labels, scores_of("binary", margins)).mean())
+    return float(row_losses("binary", _labels(stream, window), scores_of("binary", margins)).mean())
 
 
 def paired(gains: Floats) -> tuple[float, float]:
