@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from benchmarks import engine_streams as streams
 from ratchet.contracts.metrics import row_losses
-from ratchet.gate.discovered import SUSPICIOUS, halves, lower_bound
+from ratchet.gate.discovered import STRETCHES, lower_bound, suspected
 from ratchet.gate.rule import Condition, Rule
 from ratchet.gate.searches import Searches
-from ratchet.gate.weak import weakest
+from ratchet.gate.weak import LEAST_BLOCKS, LEAST_ROWS, weakest
 
 Floats = NDArray[np.float64]
 
@@ -42,35 +42,36 @@ NULL_HEAD = (
     "| nothing is worse | lives with a finding | asked | wrong at the first level |"
     "\n|---|---|---|---|"
 )
+HEAD = (
+    "| stream | hurt | holdouts | harmed | found of them | harmed, better overall | found of "
+    "them | asked | found | CPU s |\n|---|---|---|---|---|---|---|---|---|---|"
+)
 TUNING = ("agrawal", "mixed", "rbf")
 
 
 class Asked(NamedTuple):
-    """One holdout: the suspect's standing, whether it is said to be worse, rule, CPU seconds."""
+    """One holdout: suspected rows, whether that was a question, and whether they are said to be
+    worse; CPU seconds."""
 
-    steps: float
+    mine: NDArray[np.bool_]
+    asked: bool
     worse: bool
-    rule: Rule | None
     seconds: float
 
 
-def ask(rows: pa.Table, kinds: dict[str, str], excess: Floats, seed: int, known: Searches) -> Asked:
-    """What :func:`ratchet.gate.judge_discovered` asks of one holdout, without its levels."""
+def ask(
+    matrix: NDArray[np.float32], kinds: dict[str, str], excess: Floats, known: Searches
+) -> Asked:
+    """What :func:`ratchet.gate.judge_discovered` asks of one holdout."""
     started = time.process_time()
-    blocks, asked = halves(np.arange(len(excess)), BLOCKS, (seed,))
-    suspect = weakest(rows, kinds, excess, blocks, asked)
-    if suspect is None:
-        return Asked(float("-inf"), False, None, time.process_time() - started)
-    mine = suspect.rule.mask(rows)
-    spread = float(excess[~asked].std())
-    level = known.level(ALPHA)
-    lower = lower_bound(excess[mine], blocks[mine], asked[mine], spread, level)[1]
-    return Asked(
-        suspect.steps,
-        suspect.steps >= SUSPICIOUS and lower > 0,
-        suspect.rule,
-        time.process_time() - started,
-    )
+    blocks = np.arange(len(excess)) * BLOCKS // len(excess)
+    mine = suspected(matrix, list(kinds.values()), excess, blocks * STRETCHES // BLOCKS)
+    asked = mine.sum() >= LEAST_ROWS and len(np.unique(blocks[mine])) >= LEAST_BLOCKS
+    worse = False
+    if asked:
+        spread, level = float(excess.std()), known.level(ALPHA)
+        worse = lower_bound(excess[mine], blocks[mine], spread, level)[1] > 0
+    return Asked(mine, bool(asked), worse, time.process_time() - started)
 
 
 def independent(random: np.random.Generator, features: Floats) -> Floats:
@@ -121,14 +122,13 @@ def lives(name: str, count: int, seed: int) -> tuple[float, float, float]:
         random, known = np.random.default_rng([seed, life]), Searches()
         features = random.normal(size=(ROWS, FEATURES))
         kinds = {f"x{i}": "number" for i in range(FEATURES)}
-        rows = pa.table({n: features[:, i] for i, n in enumerate(kinds)})
-        for window in range(QUESTIONS):
+        for _ in range(QUESTIONS):
             excess = NULLS[name](random, features)
-            found = ask(rows, kinds, excess, seed * 1000 + window, known)
-            if found.steps < SUSPICIOUS:
-                continue  # as in the gate: nothing asked, nothing spent
+            found = ask(features.astype(np.float32), kinds, excess, known)
+            if not found.asked:
+                continue  # as in the gate: nothing spent
             questions += 1
-            first += ask(rows, kinds, excess, seed * 1000 + window, Searches()).worse
+            first += ask(features.astype(np.float32), kinds, excess, Searches()).worse
             known = known.after(found=found.worse)
         wrong += known.found > 0
     return wrong / count, questions / count / QUESTIONS, first / max(questions, 1)
@@ -235,20 +235,21 @@ def judged(stream: streams.Stream, seed: int) -> list[dict[str, Any]]:
 
     Clean candidates are one life of the pipeline; each hurt one is the tenth question of its own.
     ``harmed`` says whether its slice is worse beyond the margin by 3 standard errors of all rows,
-    ``overall`` whether it improves on the champion, so that it would be asked at all.
+    ``overall`` whether it improves on the champion, so that it would be asked at all; ``of_slice``
+    how much of its slice was suspected.
     """
     known, out = Searches(), []
     for w, table, before, candidates in holdouts(stream, seed):
+        matrix = stream.windows[w].matrix
+        blocks = np.arange(len(matrix)) * BLOCKS // len(matrix)
         for hurt, after, rule in candidates:
             excess = after - (1 + MARGIN) * before
             state = Searches(asked=9) if hurt else known
-            found = ask(table, dict(stream.features), excess, seed + w, state)
-            asked = found.rule is not None and found.steps >= SUSPICIOUS
-            worse = found.worse
-            if asked and not hurt:
-                known = known.after(found=worse)
+            found = ask(matrix, dict(stream.features), excess, state)
+            if found.asked and not hurt:
+                known = known.after(found=found.worse)
             mine = None if rule is None else rule.mask(table)
-            there = found.rule.mask(table) if found.rule is not None else mine
+            named = weakest(table, stream.features, excess, blocks) if found.worse else None
             out.append(
                 {
                     "stream": stream.name,
@@ -259,11 +260,13 @@ def judged(stream: streams.Stream, seed: int) -> list[dict[str, Any]]:
                     "slice": rule or "",
                     "harmed": int(mine is not None and standing(mine, excess) > 3),
                     "overall": int(after.mean() < before.mean()),
-                    "asked": int(asked),
-                    "found": int(worse),
-                    "right": int(worse and mine is not None and (mine & there).sum() > 0),
-                    "said": found.rule or "",
-                    "steps": round(found.steps, 3),
+                    "asked": int(found.asked),
+                    "found": int(found.worse),
+                    "suspected": int(found.mine.sum()),
+                    "before": round(float(before[found.mine].mean()), 4) if found.worse else "",
+                    "after": round(float(after[found.mine].mean()), 4) if found.worse else "",
+                    "of_slice": "" if mine is None else round(float(found.mine[mine].mean()), 3),
+                    "said": named or "",
                     "seconds": round(found.seconds, 3),
                 }
             )
@@ -296,8 +299,7 @@ def main() -> None:
     if names is None:
         names = TUNING if given.tune else [*real, "sine", "hyperplane"]
     lines = []
-    print("\n| stream | hurt | holdouts | harmed | found of them | asked | found | CPU s |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"\n{HEAD}", flush=True)
     for name in names:
         for one in [0] if name in ("flights", "bank") else given.seeds:
             lines += (made := judged(windows_of(name, one, given.bank), one or SEED))
@@ -312,7 +314,10 @@ def main() -> None:
 
 def _row(name: str, hurt: float, lines: list[dict[str, Any]]) -> str:
     harmed = [one for one in lines if one["harmed"]]
-    cells = [name, f"{hurt:g}", len(lines), len(harmed), sum(one["found"] for one in harmed)]
+    better = [one for one in harmed if one["overall"]]
+    cells: list[Any] = [name, f"{hurt:g}", len(lines)]
+    for some in (harmed, better):
+        cells += [len(some), sum(one["found"] for one in some)]
     cells += [sum(one[key] for one in lines) for key in ("asked", "found")]
     seconds = max((one["seconds"] for one in lines), default=0)
     return "| " + " | ".join(str(c) for c in (*cells, seconds)) + " |"

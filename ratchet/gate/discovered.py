@@ -1,26 +1,29 @@
-"""Is the candidate worse in a slice that nobody declared? Asked last, and remembered.
+"""Is the candidate worse in some group of rows that nobody declared? Asked last, and remembered.
 
 >>> judge_discovered(request, rows, known, definition).evidence[0].check        # doctest: +SKIP
 'gate.discovered'
 
-**Two halves.** The holdout's blocks of event time go by stretches, a coin for each pair of
-neighbouring stretches, to one half or the other. One half is searched for the slice in which the
-candidate's loss most exceeds what is allowed (:mod:`ratchet.gate.weak`); only the other half is
-asked whether it is so. Whatever was searched, the finding's test is that of one slice.
+**In order of time.** The holdout's blocks of event time are cut into stretches. Before each, from
+the second on, small boosted trees learn the candidate's excess from the stretches before it: a
+row's loss by the candidate, less (1 + ``gate.slice_margin``) x the champion's. The rows of the
+stretch in which they expect an excess are *suspected*. No row's loss had a say in whether it is,
+so if the candidate is nowhere worse, the suspected rows' excess is no more than 0 on average, each
+given all before it (prequential, Dawid 1984); many weak slices count together.
 
-**The test.** A row's excess is the candidate's loss less (1 + ``gate.slice_margin``) x the
-champion's. The slice is worse where Student's lower bound of its mean excess in the asked half lies
-above 0, rows of a block as one observation; neighbouring blocks that lean on one another widen it.
+**The test.** The candidate is worse there where Student's lower bound of the suspected rows' mean
+excess lies above 0, rows of a block as one observation; neighbouring blocks that lean on one
+another widen it.
 
 **Over the life of a pipeline.** The t-th question is asked at level ``gate.alpha x g(t) x b(r)``,
-r one more than the slices found so far; all g sum to 1, and ``b(r)`` is the sum of the first r of
+r one more than the findings so far; all g sum to 1, and ``b(r)`` is the sum of the first r of
 ``k g(k)``: LOND (Javanmard and Montanari 2018), reshaped so that it holds however the questions
 depend on one another (Zrnic, Ramdas and Jordan 2021, "Asynchronous online testing of multiple
-hypotheses"). Of the slices that are ever said to be worse at most the share alpha are not, on
-average. Nothing is asked of a candidate that something else stops, nor where the searched half
-shows nothing suspicious: that costs nothing.
+hypotheses"). Of the groups that are ever said to be worse at most the share alpha are not, on
+average. Nothing is asked of a candidate that something else stops, nor where hardly a row is
+suspected: that costs nothing.
 
-**Remembered.** A slice that was found is watched for some windows: nothing passes that looks worse
+**Named and remembered.** The slice that stands out most (:mod:`ratchet.gate.weak`) says where to
+look; it is a description, no test. It is watched for some windows: nothing passes that looks worse
 there beyond the margin, by the whole holdout and without any bound, because what was weak once must
 look well; and what is shown to be worse blocks.
 
@@ -29,15 +32,18 @@ Promise: a pure function of the state before and of the rows; nothing is asked t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ratchet.contracts.betting import FEWEST
+from ratchet.contracts.boosting import boosted
 from ratchet.contracts.calibration import equal_mass
 from ratchet.contracts.evidence import Evidence, Verdict
 from ratchet.contracts.metrics import row_losses, student_quantile
+from ratchet.contracts.score import encode
 from ratchet.gate.judge import GateInput
 from ratchet.gate.searches import Searches
-from ratchet.gate.weak import LEAST_BLOCKS, Suspect, weakest
+from ratchet.gate.weak import LEAST_BLOCKS, LEAST_ROWS, weakest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,12 +53,24 @@ if TYPE_CHECKING:
     from ratchet.contracts.definition import Definition
 
     Floats = NDArray[np.float64]
+    Floats32 = NDArray[np.float32]
     Ints = NDArray[np.int64]
     Mask = NDArray[np.bool_]
 
 CHECK, WATCHED = "gate.discovered", "gate.watched"
-STRETCHES = 8  # of event time, in each pair one is searched and one asked
-SUSPICIOUS = 2.5  # standard errors above 0 in the searched half from which it is worth a question
+STRETCHES = 8  # of event time; each is asked by what those before it have shown
+EXPECTED = 0.1  # standard deviations of excess from which on a row is suspected
+ROUNDS = 20
+TREES: Mapping[str, Any] = {
+    "objective": "reg:squarederror",
+    "tree_method": "hist",
+    "max_depth": 3,
+    "learning_rate": 0.2,
+    "min_child_weight": 30,  # rows
+    "reg_lambda": 20,
+    "max_bin": 32,
+    "base_score": 0.0,
+}
 LEAN_AT_FIRST, LEAN_BLOCKS = 0.1, 28  # correlation of neighbours, before so many have shown it
 WATCH = 12  # windows that a slice is watched after it was last found worse
 
@@ -94,43 +112,49 @@ def judge_discovered(
     return Search([*found, told], known)
 
 
-def halves(events: Ints, blocks: int, seed: tuple[int, ...]) -> tuple[Ints, Mask]:
-    """Block of each row, from 0 in order of event time, and which rows are asked; shape (rows,).
+def suspected(matrix: Floats32, kinds: Sequence[str], excess: Floats, stretch: Ints) -> Mask:
+    """Rows of which the stretches before theirs let expect an excess; shape (rows,).
 
     Args:
-        events: shape (rows,), ticks.
-        blocks: how many at most.
-        seed: of the coins; numbers of 0 or more.
+        matrix: shape (rows, features); categories as indexes, missing is NaN.
+        kinds: ``number`` or ``category`` of each feature.
+        excess: shape (rows,), finite.
+        stretch: shape (rows,), from 0 in order of event time; none of the first is suspected.
     """
     import numpy as np
 
-    codes = equal_mass(events, blocks)
-    count = int(codes.max()) + 1 if len(codes) else 0
-    coins = np.random.default_rng(seed).integers(0, 2, STRETCHES // 2)
-    stretch = np.arange(count) * STRETCHES // max(count, 1)
-    return codes, ((stretch % 2) == coins[stretch // 2])[codes]
+    found = np.zeros(len(excess), dtype=bool)
+    types = ["c" if kind == "category" else "q" for kind in kinds]
+    for i in range(1, int(stretch.max(initial=0)) + 1):
+        past, now = stretch < i, np.flatnonzero(stretch == i)
+        mean, spread = float(excess[past].mean()), float(excess[past].std())
+        if not len(now) or not spread > 0:
+            continue
+        label = (excess[past] - mean) / spread
+        trees = {**TREES, "nthread": 1, "seed": 0}
+        model = boosted(matrix[past], trees, ROUNDS, label=label, feature_types=types)
+        expected = mean / spread + model.inplace_predict(matrix[now])
+        found[now] = expected > EXPECTED
+    return found
 
 
-def lower_bound(
-    excess: Floats, blocks: Ints, asked: Mask, spread: float, level: float
-) -> tuple[float, float]:
-    """Mean excess of a slice's asked rows, and its lower bound at this level.
+def lower_bound(excess: Floats, blocks: Ints, spread: float, level: float) -> tuple[float, float]:
+    """Mean excess of these rows, and its lower bound at this level.
 
     Args:
-        excess: shape (rows,), of the slice's rows.
+        excess: shape (rows,), of the suspected rows.
         blocks: shape (rows,): their blocks, from 0 in order of event time.
-        asked: shape (rows,): the rows that count; the others say how far neighbours lean.
-        spread: standard deviation of the excess of all searched rows. A slice that stands out often
-            does so because its rows hold none of the rare large values, so the error is not taken
-            to be smaller than this lets expect.
+        spread: standard deviation of the excess of all rows. What stands out often does so because
+            its rows hold none of the rare large values, so the error is not taken to be smaller
+            than this lets expect.
         level: chance of a bound above the true mean.
     """
-    sums, rows = _sums(excess[~asked], blocks[~asked])
-    if len(sums) < FEWEST or len(set(blocks[asked].tolist())) < FEWEST:
+    sums, rows = _sums(excess, blocks)
+    if len(sums) < FEWEST:
         return 0.0, float("-inf")
-    mean, error, freedom = _mean(excess[asked], blocks[asked])
-    error = max(error, spread / float(asked.sum()) ** 0.5)
-    error *= _lean(sums - rows * sums.sum() / rows.sum()) ** 0.5
+    mean, error, freedom = _mean(excess, blocks)
+    error = max(error, spread / float(len(excess)) ** 0.5)
+    error *= _lean(sums - rows * mean) ** 0.5
     return mean, mean - student_quantile(1 - level, freedom) * error
 
 
@@ -182,69 +206,51 @@ def _discover(
     definition: Definition,
 ) -> tuple[Evidence, Searches]:
     gate = definition.gate
-    seed = (definition.train.seed, request.holdout_from % 2**63)
-    blocks, asked = halves(request.events, gate.blocks, seed)
-    if not len(blocks) or int(blocks.max()) + 1 < 2 * LEAST_BLOCKS:
-        text = f"nothing searched: {len(set(blocks.tolist()))} blocks, {2 * LEAST_BLOCKS} needed"
+    blocks = equal_mass(request.events, gate.blocks)
+    count = int(blocks.max(initial=-1)) + 1
+    if count < 2 * LEAST_BLOCKS:
+        text = f"nothing searched: {count} blocks, {2 * LEAST_BLOCKS} needed"
         return Evidence(CHECK, Verdict.WARN, text, details={"searches": known.as_json()}), known
     excess = after - (1 + gate.slice_margin) * before
-    suspect = weakest(rows, definition.features, excess, blocks, asked)
-    if suspect is None or suspect.steps < SUSPICIOUS:
-        return _nothing(suspect, known), known
-    mine, level = suspect.rule.mask(rows), known.level(gate.alpha)
-    spread = float(excess[~asked].std())
-    mean, lower = lower_bound(excess[mine], blocks[mine], asked[mine], spread, level)
+    matrix = encode(rows, definition.features, _categories(rows, definition))
+    kinds = list(definition.features.values())
+    mine = suspected(matrix, kinds, excess, blocks * STRETCHES // count)
+    size, held = int(mine.sum()), len(set(blocks[mine].tolist()))
+    if size < LEAST_ROWS or held < LEAST_BLOCKS:
+        text = f"{size:,} rows in {held} blocks suspected, {LEAST_ROWS} in {LEAST_BLOCKS} needed"
+        state = {"searches": known.as_json()}
+        return Evidence(CHECK, Verdict.PASS, f"{text}: not asked", size, LEAST_ROWS, state), known
+    level = known.level(gate.alpha)
+    mean, lower = lower_bound(excess[mine], blocks[mine], float(excess.std()), level)
     worse = lower > 0
     known = known.after(found=worse)
-    if worse:
-        known = known.remember(suspect.rule, until)
-    half = mine & asked
-    return _asked(suspect, mine, half, before, after, (mean, lower), level, known, request), known
-
-
-def _nothing(suspect: Suspect | None, known: Searches) -> Evidence:
-    details: dict[str, Any] = {"searches": known.as_json()}
-    if suspect is None:
-        return Evidence(CHECK, Verdict.PASS, "no slice has rows enough to search", details=details)
+    details: dict[str, Any] = {"rows": size, "level": level}
     text = (
-        f"weakest slice {suspect.rule}: beyond the margin by {suspect.steps:.2f} standard errors "
-        f"on the searched half < {SUSPICIOUS:g}: not asked"
+        f"{size:,} suspected rows: {_lost(before, after, mine)}, excess {mean:.4f}, lower bound "
+        f"{lower:.4f} {'>' if worse else '<='} 0 at level {level:.2g}: "
+        f"{'worse' if worse else 'not shown to be worse'}"
     )
-    return Evidence(CHECK, Verdict.PASS, text, suspect.steps, SUSPICIOUS, details)
-
-
-def _asked(
-    suspect: Suspect,
-    mine: Mask,
-    half: Mask,
-    before: Floats,
-    after: Floats,
-    found: tuple[float, float],
-    level: float,
-    known: Searches,
-    request: GateInput,
-) -> Evidence:
-    mean, lower = found
-    worse = lower > 0
+    if worse and (named := weakest(rows, definition.features, excess, blocks)) is not None:
+        known = known.remember(named, until)
+        there = named.mask(rows)
+        text += f", most of all {named} ({int(there.sum()):,} rows: {_lost(before, after, there)})"
+        details |= {"slice": str(named), "rule": named.as_json()}
+    text += f"; question {known.asked}, {known.found} found so far"
     verdict = Verdict.PASS
     if worse:
         verdict = Verdict.WARN if request.champion is None else Verdict.BLOCK
-    text = (
-        f"{suspect.rule} ({int(mine.sum()):,} rows): on the {int(half.sum()):,} of the asked half "
-        f"loss {before[half].mean():.4f} -> {after[half].mean():.4f}, excess {mean:.4f}, lower "
-        f"bound {lower:.4f} {'>' if worse else '<='} 0 at level {level:.2g}: "
-        f"{'worse' if worse else 'not shown to be worse'}; question {known.asked}, "
-        f"{known.found} found so far"
-    )
-    details = {
-        "slice": str(suspect.rule),
-        "rule": suspect.rule.as_json(),
-        "rows": int(mine.sum()),
-        "level": level,
-        "searched": round(suspect.steps, 6),
-        "searches": known.as_json(),
-    }
-    return Evidence(CHECK, verdict, text, lower, 0.0, details)
+    details["searches"] = known.as_json()
+    return Evidence(CHECK, verdict, text, lower, 0.0, details), known
+
+
+def _lost(before: Floats, after: Floats, mine: Mask) -> str:
+    return f"loss {before[mine].mean():.4f} -> {after[mine].mean():.4f}"
+
+
+def _categories(rows: pa.Table, definition: Definition) -> dict[str, tuple[str, ...]]:
+    """The values of these rows, sorted; trees treat those that earlier stretches lack as others."""
+    names = [n for n, kind in definition.features.items() if kind == "category"]
+    return {n: tuple(sorted(rows[n].unique().drop_null().to_pylist())) for n in names}
 
 
 def _watched(

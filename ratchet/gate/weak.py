@@ -1,6 +1,6 @@
-"""Where does a candidate look weakest? A search over slices, on rows that then prove nothing.
+"""Where does a candidate look weakest? A search over slices that people can read.
 
->>> weakest(rows, kinds, excess, blocks, elsewhere).rule                        # doctest: +SKIP
+>>> weakest(rows, kinds, excess, blocks)                                        # doctest: +SKIP
 Rule(conditions=(Condition(column='carrier', value='AA', low=None, high=None),))
 
 Slices are single values of a category, ranges of a number (runs of neighbouring bins of about
@@ -9,7 +9,7 @@ that are twice as wide).
 What slice finders search too (Chung et al. 2019; Sagadeeva and Boehm 2021); a slice's mean is held
 against its error by blocks of event time, as everywhere in the gate.
 
-Promise: the search looks at no loss of the rows on which its finding is tested.
+Promise: a description; whether it is so, other rows have to say (:mod:`ratchet.gate.discovered`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ratchet.gate.rule import Condition, Rule, as_numbers
 
@@ -34,17 +34,10 @@ Parts = tuple[tuple["_Coded", int, int], ...]
 BINS = 8  # of a number
 VALUES = 40  # of a category, the most frequent
 PAIRED = 40  # features that are paired, the most suspicious
-LEAST_ROWS = 40  # in the searched rows, and in those that will be asked
-LEAST_BLOCKS = 8  # of the searched rows that the slice occurs in
+LEAST_ROWS = 40
+LEAST_BLOCKS = 8  # that the slice occurs in
 MOST_SHARE = 0.5  # of the rows; what is larger is no slice
 SIMPLER = 1.0  # standard errors by which a pair must beat the best single slice
-
-
-class Suspect(NamedTuple):
-    """A slice, and how many standard errors its mean excess lies above 0 in the searched rows."""
-
-    rule: Rule
-    steps: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +79,14 @@ class _Box:
 
 @dataclass(frozen=True, eq=False)
 class _Searched:
-    """The rows searched: excess and block from 0 of each; and which rows will be asked."""
+    """Excess of each row, its block from 0, and how many blocks there are."""
 
     excess: Floats
     blocks: Ints
     count: int
-    mine: NDArray[np.bool_]
-    asked: NDArray[np.bool_]
     spread: float
 
-    def standing(self, rows: Floats, excess: Floats, asked: Floats) -> Floats:
+    def standing(self, rows: Floats, excess: Floats) -> Floats:
         """Mean excess over its error, shape (groups,); minus infinity where too few rows.
 
         The error is by blocks, but never less than that of as many rows of all that were searched:
@@ -104,7 +95,7 @@ class _Searched:
         import numpy as np
 
         n = rows.sum(axis=0)
-        fits = (n >= LEAST_ROWS) & (asked >= LEAST_ROWS) & (n <= MOST_SHARE * n.sum())
+        fits = (n >= LEAST_ROWS) & (n <= MOST_SHARE * len(self.excess))
         fits &= (rows > 0).sum(axis=0) >= LEAST_BLOCKS
         out = np.full(len(n), -np.inf)
         at = np.flatnonzero(fits)
@@ -115,16 +106,15 @@ class _Searched:
         out[at] = np.divide(mean, error, np.full(len(at), -np.inf), where=error > 0)
         return out
 
-    def sums(self, codes: Ints, groups: int) -> tuple[Floats, Floats, Floats]:
-        """Rows and excess by block, shape (blocks, groups); rows that will be asked, (groups,)."""
+    def sums(self, codes: Ints, groups: int) -> tuple[Floats, Floats]:
+        """Rows and excess by block, shape (blocks, groups)."""
         import numpy as np
 
-        cells = self.blocks * groups + codes[self.mine]
+        cells = self.blocks * groups + codes
         shape, size = (self.count, groups), self.count * groups
         rows = np.bincount(cells, minlength=size).astype(np.float64).reshape(shape)
         excess = np.bincount(cells, self.excess, size).astype(np.float64).reshape(shape)
-        asked = np.bincount(codes[self.asked], minlength=groups).astype(np.float64)
-        return rows, excess, asked
+        return rows, excess
 
 
 def weakest(
@@ -132,8 +122,7 @@ def weakest(
     kinds: Mapping[str, str],
     excess: Floats,
     blocks: Ints,
-    asked: NDArray[np.bool_],
-) -> Suspect | None:
+) -> Rule | None:
     """The slice whose mean excess stands out most, None where no slice has rows enough.
 
     The best single slice or the best pair, then its ranges a bin longer or shorter as long as that
@@ -144,15 +133,12 @@ def weakest(
         kinds: feature to ``number`` or ``category``.
         excess: shape (rows,): loss beyond what is allowed; above 0 on average is too much.
         blocks: shape (rows,): block of event time.
-        asked: shape (rows,): rows on which the finding is tested: their features are looked at, to
-            choose bins and slices of enough rows, never their excess.
     """
     import numpy as np
 
-    mine = ~asked
-    held, codes = np.unique(blocks[mine], return_inverse=True)
-    spread = float(excess[mine].std()) if len(held) else 0.0
-    searched = _Searched(excess[mine], codes, len(held), mine, asked, spread)
+    held, codes = np.unique(blocks, return_inverse=True)
+    spread = float(excess.std()) if len(held) else 0.0
+    searched = _Searched(excess, codes, len(held), spread)
     coded = [_coded(rows[name], name, kind) for name, kind in kinds.items()]
     singles = [box for one in coded if (box := _single(one, searched)) is not None]
     singles.sort(key=lambda box: -box.steps)
@@ -164,8 +150,7 @@ def weakest(
     best = singles[0]
     if pair is not None and pair.steps > best.steps + SIMPLER:
         best = pair
-    best = _refined(best, searched)
-    return Suspect(best.rule, best.steps)
+    return _refined(best, searched).rule
 
 
 def _single(one: _Coded, searched: _Searched) -> _Box | None:
@@ -179,8 +164,8 @@ def _single(one: _Coded, searched: _Searched) -> _Box | None:
         return None
     starts, ends = np.array(spans).T
     parts = searched.sums(one.codes, groups)
-    rows, excess, asked = (_runs(np.atleast_2d(part), starts, ends) for part in parts)
-    found = searched.standing(rows, excess, asked[0])
+    rows, excess = (_runs(part, starts, ends) for part in parts)
+    found = searched.standing(rows, excess)
     i = int(found.argmax())
     return _Box(((one, *spans[i]),), float(found[i])) if np.isfinite(found[i]) else None
 
@@ -197,8 +182,8 @@ def _pair(a: _Coded, b: _Coded, searched: _Searched) -> _Box | None:
     import numpy as np
 
     (left, lefts), (right, rights) = _wider(a), _wider(b)
-    rows, excess, asked = searched.sums(left * len(rights) + right, len(lefts) * len(rights))
-    found = searched.standing(rows, excess, asked)
+    rows, excess = searched.sums(left * len(rights) + right, len(lefts) * len(rights))
+    found = searched.standing(rows, excess)
     allowed = np.outer([a.allowed(s) for s in lefts], [b.allowed(s) for s in rights]).ravel()
     found[~allowed] = -np.inf
     i = int(found.argmax())
