@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 CHECK, WATCHED = "gate.discovered", "gate.watched"
 STRETCHES = 8  # of event time; each is asked by what those before it have shown
-EXPECTED = 0.1  # standard deviations of excess from which on a row is suspected
+EXPECTED = 0.2  # standard deviations above which a row is suspected
 ROUNDS = 20
 TREES: Mapping[str, Any] = {
     "objective": "reg:squarederror",
