@@ -84,11 +84,21 @@ def calibrate(known: Scored) -> tuple[float, float]:
 
     x = _log_odds(known.scores)
     inputs, found = np.stack([x, np.ones_like(x)], axis=1), np.array([1.0, 0.0])
-    for _ in range(25):
+
+    def cost(at: Floats) -> float:
+        odds = inputs @ at
+        fit = np.logaddexp(0, odds).sum() - known.labels @ odds
+        return float(fit + PRIOR / 2 * ((at - [1.0, 0.0]) ** 2).sum())
+
+    for _ in range(100):
         p = 1 / (1 + np.exp(-(inputs @ found)))
         slope = inputs.T @ (p - known.labels) + PRIOR * (found - [1.0, 0.0])
         curve = (inputs * (p * (1 - p))[:, None]).T @ inputs + PRIOR * np.eye(2)
         step = np.linalg.solve(curve, slope)
+        # A whole step may lead away for good, as it does where labels have turned around.
+        limit = cost(found) * (1 + 1e-12)
+        while cost(found - step) > limit and np.abs(step).max() >= 1e-9:
+            step = step / 2
         found = found - step
         if np.abs(step).max() < 1e-9:
             break

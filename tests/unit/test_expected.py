@@ -46,6 +46,19 @@ def test_overconfident_scores_are_calibrated() -> None:
     assert calibrate(few)[0] == pytest.approx(1, abs=0.5)  # scores are believed
 
 
+@pytest.mark.parametrize("slope", [-0.5, -1.0, -2.0])
+@pytest.mark.parametrize("spread", [1.0, 3.0])
+def test_labels_turned_around_are_calibrated_too(slope: float, spread: float) -> None:
+    """Far from scores as they are, a whole Newton step leads away for good."""
+    known, _ = window(1, slope=slope, spread=spread, rows=20_000)
+    assert calibrate(known)[0] == pytest.approx(slope, rel=0.2)
+    new, _ = window(2, slope=slope, spread=spread)
+    found = guess([known], new.scores)
+    measured = row_losses("binary", new.labels, new.scores).mean()
+    assert found.loss == pytest.approx(measured, abs=5 * found.error)
+    assert found.auc == pytest.approx(auc(new.labels, new.scores).value, abs=0.03)
+
+
 @pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("slope", [0.6, 1.0])
 def test_a_shift_of_the_inputs_is_followed(spread: float, slope: float) -> None:
