@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-clean-gates bench-leaks bench-moved bench-probes bench-gate bench-first-champion bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
+.PHONY: help setup demo up down status browser test fast check bench bench-shield bench-shield-alarms bench-shield-cost bench-frog bench-year bench-clean-gates bench-leaks bench-label-free bench-moved bench-probes bench-gate bench-first-champion bench-sealed bench-slices bench-pseudo bench-gamed bench-membership bench-engine bench-economics bench-search bench-recovery bench-stack check-infra lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-25s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,8 @@ bench-clean-gates: setup  ## how often leaks, shortcuts and weak slices are foun
 
 bench-leaks: setup  ## a column that holds what the outcome wrote: found or not, and what it costs; BANK=FILE (15 minutes)
 	$(BIN)/python -m benchmarks.leaks $(if $(BANK),--bank $(BANK))
+bench-label-free: setup  ## how close estimates without labels come, and what their warning is worth; BANK=FILE (MINUTES)
+	$(BIN)/python -m benchmarks.label_free $(if $(BANK),--bank $(BANK))
 
 bench-moved: setup  ## worlds that turn, and labels turned around, where nobody can be asked (10 minutes)
 	$(BIN)/python -m benchmarks.moved
