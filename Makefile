@@ -102,7 +102,8 @@ bench-clean-gates: setup  ## how often leaks, shortcuts and weak slices are foun
 
 bench-leaks: setup  ## a column that holds what the outcome wrote: found or not, and what it costs; BANK=FILE (15 minutes)
 	$(BIN)/python -m benchmarks.leaks $(if $(BANK),--bank $(BANK))
-bench-label-free: setup  ## how close estimates without labels come, and what their warning is worth; BANK=FILE (MINUTES)
+
+bench-label-free: setup  ## how close estimates without labels come, and what their warning is worth; BANK=FILE (half an hour)
 	$(BIN)/python -m benchmarks.label_free $(if $(BANK),--bank $(BANK))
 
 bench-moved: setup  ## worlds that turn, and labels turned around, where nobody can be asked (10 minutes)
