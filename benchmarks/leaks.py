@@ -1,14 +1,14 @@
 """How many leaks of the label does ``gate.shortcuts`` find, and what does one that passes cost?
 
-    make bench-leaks              # BANK=FILE adds bank calls; 15 minutes on one core
+    make bench-leaks              # 15 minutes on one core
 
-Through the whole loop, window by window: flights (every third row), bank calls (about 2,000 a
-window) and one of River's generators get one more column, which from a window on holds what the
-outcome wrote; before, and when a model serves, it says nothing. *New*: all rows have it, known
-before their label by what they say of themselves; what says nothing is another row's value. *Late*:
-a share of each window's rows come only after their labels, as from an export that was made
-afterwards, and these alone have it; in all others it is missing. On flights a real column leaks
-too, ``dep_delay``, the delay at departure of a flight whose delay on arrival is to be told.
+Through the whole loop, window by window: flights (every third row) and one of River's generators
+get one more column, which from a window on holds what the outcome wrote; before, and when a model
+serves, it says nothing. *New*: all rows have it, known before their label by what they say of
+themselves; what says nothing is another row's value. *Late*: a share of each window's rows come
+only after their labels, as from an export that was made afterwards, and these alone have it; in all
+others it is missing. On flights a real column leaks too, ``dep_delay``, the delay at departure of a
+flight whose delay on arrival is to be told.
 """
 
 from __future__ import annotations
@@ -87,16 +87,13 @@ class Life:
 def main() -> None:
     """Print a line a stream, strength and way."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--bank", default="../shared/data/bank_marketing.parquet")
-    asked.add_argument("--streams", nargs="*", default=["flights", "bank", "hyperplane"])
+    asked.add_argument("--streams", nargs="*", default=["flights", "hyperplane"])
     given = asked.parse_args()
     prepare_environment()
     quiet_logs()
     print(HEAD, flush=True)
     for name in given.streams:
-        if name == "bank" and not Path(given.bank).is_file():
-            continue
-        stream, real = _stream(name, Path(given.bank))
+        stream, real = _stream(name)
         nothing = [np.zeros(len(w.labels)) for w in stream.windows]
         clean = play(stream, nothing, WAYS[0], shortcuts=False).served
         for strength, column in _columns(stream, real):
@@ -105,16 +102,11 @@ def main() -> None:
                 print(_row(name, strength, way, lives, clean), flush=True)
 
 
-def _stream(name: str, bank: Path) -> tuple[streams.Stream, Sequence[Floats] | None]:
+def _stream(name: str) -> tuple[streams.Stream, Sequence[Floats] | None]:
     """The first windows, and for flights the delay at departure of each row."""
     if name == "flights":
         return _flights()
-    if name == "bank":
-        from benchmarks.shield_streams import bank as tables
-
-        found = streams._of_tables(tables(bank), 0)
-    else:
-        found = streams.STREAMS[name](seed=SEED)
+    found = streams.STREAMS[name](seed=SEED)
     return replace(found, windows=found.windows[:WINDOWS]), None
 
 
