@@ -69,20 +69,23 @@ class History:
         span = range(max(first, until - KNOWN + 1), until + 1)
         return [one for w in span if (one := self.scored(version, w)) is not None]
 
-    def past(self, made: Sequence[Decision]) -> list[core.Past]:
-        """Each of the last windows with labels, estimated as if it had none."""
-        found = []
+    def past(self, made: Sequence[Decision]) -> tuple[list[core.Past], int]:
+        """Each of the last windows with labels, estimated as if it had none; and how many windows
+        after these should have labels and have none, because they were blocked or did not come."""
+        found, unchecked = [], 0
         for w in range(self.newest - self.delay - PAST + 1, self.newest - self.delay + 1):
             served = [d.champion_after for d in made if d.window_index < w]
             version = served[-1] if served else None
             if version is None or not (known := self.known(version, w - self.delay)):
                 continue
             if (truth := self.scored(version, w)) is None:
+                unchecked += 1
                 continue
+            unchecked = 0
             measured = float(row_losses("binary", truth.labels, truth.scores).mean())
             label = self.workspace.calendar.label(self.workspace.calendar.window(w))
             found.append(core.Past(label, core.guess(known, truth.scores), measured))
-        return found
+        return found, unchecked
 
 
 def expected(workspace: Workspace, made: Sequence[Decision], version: int, newest: int) -> Evidence:
@@ -112,7 +115,8 @@ def expected(workspace: Workspace, made: Sequence[Decision], version: int, newes
             "no rows without labels, or none with labels that this version has not learned"
         )
     now = core.guess(known, predict(bundle, rows.combine_chunks()))
-    return core.expected(history.past(made), now, definition.watch.alpha)
+    past, unchecked = history.past(made)
+    return core.expected(past, now, definition.watch.alpha, unchecked)
 
 
 def _none(text: str) -> Evidence:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 EXPECTED = "watch.expected"
 FEWEST = 5  # earlier windows, before which the estimate is not believed
 RECENT = 3  # of them must have come out as estimated
+LATE = 1  # windows that labels may come later than they are due
 PRIOR = 10.0  # rows that speak for scores as they are
 
 
@@ -127,17 +128,18 @@ def guess(known: Sequence[Scored], scores: Floats) -> Guess:
     )
 
 
-def expected(past: Sequence[Past], now: Guess, alpha: float) -> Evidence:
+def expected(past: Sequence[Past], now: Guess, alpha: float, unchecked: int = 0) -> Evidence:
     """``watch.expected``: what is expected of the rows without labels, and whether to believe it.
 
     WARN where a recent window came out outside its band, or where the whole band now lies above
     what measured losses so far explain; INCONCLUSIVE with fewer than :data:`FEWEST` windows to
-    check by.
+    check by, and where more than :data:`LATE` of the newest ones cannot be checked.
 
     Args:
         past: earlier windows, oldest first.
         now: the rows without labels.
         alpha: chance that a measured loss lies outside its band though nothing changed.
+        unchecked: windows after these whose labels should be there and are not.
     """
     if len(past) < FEWEST:
         text = f"{len(past)} windows show how far such an estimate is off, {FEWEST} needed"
@@ -164,13 +166,16 @@ def expected(past: Sequence[Past], now: Guess, alpha: float) -> Evidence:
     elif now.loss - half > top:
         verdict = Verdict.WARN
         said += f"; at least {now.loss - half:.4f} > {top:.4f}, which measured losses explain"
+    elif unchecked > LATE:
+        verdict = Verdict.INCONCLUSIVE
+        said += f"; not checked: the labels of the {unchecked} newest windows due are not there"
     else:
         said += f"; its last {RECENT} windows came out as estimated"
     details = {
         "auc": _short(now.auc),
         "rows": now.rows,
         "half_width": _short(half),
-        "trusted": not wrong,
+        "trusted": not wrong and unchecked <= LATE,
         "past": [[p.window, _short(p.guess.loss), _short(p.measured)] for p in past],
     }
     return Evidence(EXPECTED, verdict, said, _short(now.loss), _short(top), details)

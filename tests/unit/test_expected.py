@@ -104,6 +104,15 @@ def test_without_a_history_it_is_no_evidence() -> None:
     assert expected(past(4), now, 0.01).verdict is Verdict.INCONCLUSIVE
 
 
+def test_where_the_newest_labels_are_not_there_it_does_not_say_that_it_came_out() -> None:
+    now = Guess(0.5, 0.7, 0.01, 100)
+    late, missing = (expected(past(8), now, 0.01, unchecked=n) for n in (1, 2))
+    assert late.verdict is Verdict.PASS
+    assert missing.verdict is Verdict.INCONCLUSIVE
+    assert not missing.details["trusted"]
+    assert "the labels of the 2 newest windows due are not there" in missing.arithmetic
+
+
 def test_false_flags_are_as_rare_as_declared() -> None:
     """Windows that stand still: at alpha .05, three are looked at, so at most .15 are flagged."""
     flagged = 0
