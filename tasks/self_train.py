@@ -193,12 +193,11 @@ def read_evidence(
         NoCandidate: nothing was accepted, or no label is mature.
     """
     tables, definition = workspace.tables, workspace.definition
-    if accepted_version is None:
-        accepted_version = tables.version(ACCEPTED)
-    if labels_version is None:
-        labels_version = tables.version(LABELS)
-    if revocations_version is None:
-        revocations_version = tables.version(REVOCATIONS)
+    asked_for = (accepted_version, labels_version, revocations_version)
+    accepted_version, labels_version, revocations_version = (
+        tables.version(name) if version is None else version
+        for name, version in zip((ACCEPTED, LABELS, REVOCATIONS), asked_for, strict=True)
+    )
     known = (None, window.index + 1)
     columns, asked = [KEY, EVENT, KNOWN, *definition.features], [KEY, EVENT, KNOWN, LABEL]
     revoked = revoked_now(tables.read(REVOCATIONS, version=revocations_version))
@@ -234,12 +233,14 @@ def read_evidence(
         trusted_read=read,
         trusted_labels=instead,
         sealed_share=seal.share,
-        sizes={
-            ACCEPTED: tables.windows(ACCEPTED),
-            LABELS: tables.windows(LABELS),
-            TRUSTED: workspace.landing_tables.windows(TRUSTED),
-        },
+        sizes=_sizes(workspace),
     )
+
+
+def _sizes(workspace: Workspace) -> dict[str, Mapping[int, int]]:
+    tables, landing = workspace.tables, workspace.landing_tables
+    found = {name: tables.windows(name) for name in (ACCEPTED, LABELS)}
+    return {**found, TRUSTED: landing.windows(TRUSTED)}
 
 
 def labelled_at(

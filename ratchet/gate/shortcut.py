@@ -121,12 +121,17 @@ def power(y: Floats, codes: Ints, blocks: Ints) -> Power:
 
 
 def _judge(name: str, request: ShortcutInput, definition: Definition) -> Evidence:
+    import numpy as np
+
     y, blocks = _binary(request.y, definition), equal_mass(request.events, definition.gate.blocks)
     codes = _groups(request.rows[name], definition.features[name])
     steps = student_quantile(1 - definition.gate.alpha, max(int(blocks.max()), 4))
     before = 0.0 if request.before is None else request.before.get(name, 0.0)
     jump = request.after[name] - before
-    alone = _part(y, codes, blocks, request.held) or Power(0.5, 1.0, 0)
+    # The held-out rows by blocks of their own: of those of all windows they span only a few.
+    own = np.zeros(len(y), dtype=np.int64)
+    own[request.held] = equal_mass(request.events[request.held], definition.gate.blocks)
+    alone = _part(y, codes, own, request.held) or Power(0.5, 1.0, 0)
     contrast, said_time = _time(y, codes, blocks, request.late, steps)
     lower = alone.value - steps * alone.error
     perfect = request.before is not None and lower >= PERFECT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -66,6 +68,15 @@ def test_a_feature_that_is_suddenly_perfect_blocks() -> None:
     assert ">= 0.98; 0 rows known as late as their label" in found.arithmetic
     assert judged(request(leak=1.0, everywhere=True, before=STRONG)).verdict is Verdict.PASS
     assert judged(request(leak=1.0, everywhere=True, before=None)).verdict is Verdict.PASS
+
+
+def test_perfection_is_seen_where_the_held_out_rows_are_one_window_of_eight() -> None:
+    asked = request(leak=1.0, everywhere=True)
+    asked = replace(asked, held=np.arange(2000) >= 1600)
+    pipeline = definition(gate="shortcuts = true\nblocks = 14")
+    (found,) = judge_shortcut(asked, pipeline)
+    assert found.verdict is Verdict.BLOCK
+    assert "by itself AUC 0.999, lower bound 0.997 >= 0.98" in found.arithmetic
 
 
 def test_a_jump_alone_warns_and_late_rows_that_are_like_the_others_change_nothing() -> None:
