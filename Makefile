@@ -100,7 +100,7 @@ bench-frog: setup  ## labels that go bad slowly, through the whole loop, with an
 bench-clean-gates: setup  ## how often leaks, shortcuts and weak slices are found where nothing is wrong; BANK=FILE (15 minutes)
 	$(BIN)/python -m benchmarks.clean_gates $(if $(BANK),--bank $(BANK))
 
-bench-leaks: setup  ## a column that holds what the outcome wrote: found or not, and what it costs (15 minutes)
+bench-leaks: setup  ## a column that holds what the outcome wrote: found or not, and what it costs (half an hour)
 	$(BIN)/python -m benchmarks.leaks
 
 bench-label-free: setup  ## how close estimates without labels come, and what their warning is worth; BANK=FILE (half an hour)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,27 +36,28 @@ def main() -> None:
     """Print a line a stream."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--bank", default="../shared/data/bank_marketing.parquet")
+    asked.add_argument("--streams", nargs="+", default=["flights", "bank", *GENERATORS])
     given = asked.parse_args()
     prepare_environment()
     quiet_logs()
-    print(f"| stream | candidates | {' | '.join(SEARCHES)} | stopped by others |")
-    print("|---|---|" + "---|" * (len(SEARCHES) + 1))
+    print(
+        f"| stream | candidates | {' | '.join(SEARCHES)} | wait for a person | stopped by others |"
+    )
+    print("|---|---|" + "---|" * (len(SEARCHES) + 2))
     with TemporaryDirectory(prefix="ratchet-bench-") as scratch:
-        for name, space in _spaces(Path(scratch), Path(given.bank)):
+        for name, space in _spaces(Path(scratch), Path(given.bank), given.streams):
             print(f"| {name} | {play(space)} |", flush=True)
 
 
-def _spaces(scratch: Path, bank: Path) -> Iterator[tuple[str, Workspace]]:
-    home = scratch / "flights"
-    home.mkdir()
-    yield "flights", quick(flights_scratch.workspace(home))
-    made = [streams.STREAMS[name](seed=21) for name in GENERATORS]
-    if bank.is_file():
-        made.insert(0, streams.bank(bank))
-    for stream in made:
-        home = scratch / stream.name
+def _spaces(scratch: Path, bank: Path, names: Sequence[str]) -> Iterator[tuple[str, Workspace]]:
+    for name in names:
+        home = scratch / name
         home.mkdir()
-        yield stream.name, workspace_of(home, table_of(stream, windows=len(stream.windows)))
+        if name == "flights":
+            yield name, quick(flights_scratch.workspace(home))
+        elif name != "bank" or bank.is_file():
+            stream = streams.bank(bank) if name == "bank" else streams.STREAMS[name](seed=21)
+            yield name, workspace_of(home, table_of(stream, windows=len(stream.windows)))
 
 
 def play(space: Workspace) -> str:
@@ -73,12 +74,14 @@ def play(space: Workspace) -> str:
     for decision in candidates:
         for evidence in decision.evidence:
             if evidence.check in said:
-                said[evidence.check][str(evidence.verdict)] += 1
+                doubt = evidence.details.get("doubt")
+                said[evidence.check]["doubt" if doubt else str(evidence.verdict)] += 1
             elif evidence.check.startswith("gate.") and evidence.verdict is Verdict.BLOCK:
                 others[evidence.check.removeprefix("gate.")] += 1
     cells = [", ".join(f"{n} {v}" for v, n in said[name].items()) for name in SEARCHES]
     stopped = ", ".join(f"{name} {n}" for name, n in others.most_common()) or "none"
-    return " | ".join([str(len(candidates)), *cells, stopped])
+    asked = sum(d.awaits_approval for d in made)
+    return " | ".join([str(len(candidates)), *cells, str(asked), stopped])
 
 
 if __name__ == "__main__":

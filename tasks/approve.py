@@ -1,4 +1,4 @@
-"""Asks a person before a promotion, where the pipeline's gate says so.
+"""Asks a person before a promotion, where the pipeline says so or a check was left in doubt.
 
 The cycle ends without waiting: its decision is *held*, and the lease is free, so that a rollback at
 night never waits for a form. An answer runs the same window once more, which gives the same model.
@@ -29,10 +29,12 @@ def have_the_last_word(cycle: Cycle) -> None:
     """Add a person's word, or that it is missing, to a candidate that passed everything else."""
     definition, candidate = cycle.workspace.definition, cycle.candidates.get(cycle.chosen or "")
     passed = worst(e.verdict for e in cycle.gate_evidence).lets_through
-    if not definition.gate.approval or candidate is None or not passed:
+    doubts = core.doubts(cycle.gate_evidence)
+    asked = definition.gate.approval or doubts or cycle.answer is not None
+    if not asked or candidate is None or not passed:
         return
     if cycle.answer is None:
-        cycle.gate_evidence.append(core.awaiting(cycle.workspace.name, cycle.label))
+        cycle.gate_evidence.append(core.awaiting(cycle.workspace.name, cycle.label, doubts))
         return
     digest = candidate.manifest.lineage.model_digest
     cycle.gate_evidence.append(core.answered(cycle.answer, digest))

@@ -8,7 +8,7 @@ Promise: a candidate passes only on evidence from rows that neither model has se
 better, by a test that holds however often it looks; nothing missing, broken or undecided passes.
 """
 
-from ratchet.gate.approval import Answer, answered, awaiting
+from ratchet.gate.approval import Answer, answered, awaiting, doubts
 from ratchet.gate.discovered import judge_discovered
 from ratchet.gate.fitness import FitnessInput, Side, jittered, judge_fitness, visits_of
 from ratchet.gate.judge import GateInput, Judgement, judge
@@ -37,6 +37,7 @@ __all__ = [
     "TrustedInput",
     "answered",
     "awaiting",
+    "doubts",
     "jittered",
     "judge",
     "judge_discovered",

@@ -1,4 +1,5 @@
-"""A person's word on a candidate that passed every other gate.
+"""A person's word on a candidate that passed every other gate: where the pipeline asks for one of
+each promotion, and where a check was left with a doubt that no number settles.
 
 >>> awaiting("flights", "2013-03-05").verdict
 <Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>
@@ -9,6 +10,7 @@ under the same window is not the one that was approved.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ratchet.contracts.evidence import Evidence, Verdict
@@ -31,10 +33,16 @@ class Answer:
     model_digest: str
 
 
-def awaiting(pipeline: str, window: str) -> Evidence:
-    """Nobody has answered yet; says how to."""
+def doubts(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """What let the candidate through only if a person agrees: it says ``details["doubt"]``."""
+    return [e for e in evidence if e.verdict.lets_through and e.details.get("doubt")]
+
+
+def awaiting(pipeline: str, window: str, doubts: Iterable[Evidence] = ()) -> Evidence:
+    """Nobody has answered yet; says how to, and of which doubts."""
     command = f"ratchet approve {window} -p {pipeline} --by YOU --reason WHY"
     text = f"passed every other check and waits for a person: {command} (or --refuse)"
+    text += "".join(f"; {e.check}: {e.arithmetic}" for e in doubts)
     return Evidence(APPROVAL, Verdict.INCONCLUSIVE, text)
 
 

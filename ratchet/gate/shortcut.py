@@ -5,16 +5,20 @@
 
 A feature that is written after the outcome carries the label in every row that was kept, sealed
 rows too, and not in the rows that are scored live (Kaufman et al. 2012, "Leakage in data mining").
-What gives it away is a feature that suddenly carries the model, and one of two things beside it:
+Three things give it away:
 
+* **A jump.** The feature carries more of the candidate's gain than of the champion's, by more than
+  :data:`JUMP`.
 * **Time.** Rows that became known only when their label was known may hold what the outcome wrote;
   rows of the same time that were known before cannot. A feature that predicts better by itself
   among the late ones, by more than :data:`CONTRAST`, leaks.
-* **Perfection.** The feature predicts the label nearly by itself, and the champion did not use it.
+* **Perfection.** The feature predicts the label nearly by itself.
 
-A jump alone is what drift looks like too, so it only warns. Power that vanishes from one window to
-the next is no evidence either: that is drift, and a candidate that leaned on it shows it in the
-held-out rows, which come after all training.
+A jump beside one of the others blocks. One of them alone may be honest: a world that has turned
+makes a feature jump, and who is late may be easier to tell. So it is a doubt that a person has to
+settle before the candidate may serve (:mod:`ratchet.gate.approval`). Power that vanishes from one
+window to the next is no evidence either: that is drift, and a candidate that leaned on it shows it
+in the held-out rows, which come after all training.
 
 Promise: how well a feature predicts is measured across two folds, never on rows that set it up.
 """
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
 CHECK = "gate.shortcut"
 JUMP = 0.3  # share of the gain, further than in the champion
+LEAN = 0.05  # share of the gain from which a feature is looked at, and further than in the champion
 CONTRAST = 0.1  # AUC by itself, of rows known late less rows known early
 PERFECT = 0.98  # AUC by itself
 LEAST_ROWS = 100  # of a group, for its AUC
@@ -81,22 +86,24 @@ class Power(NamedTuple):
 
 
 def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evidence]:
-    """``gate.shortcut``: each feature that carries more than :data:`JUMP` of the candidate's gain.
+    """``gate.shortcut``: each feature that carries more than :data:`LEAN` of the candidate's gain.
 
     BLOCK where its share has jumped and time or perfection speaks against it; WARN where only one
-    of these is so. Without a champion every such share is a jump, and perfection proves nothing.
+    of these is so, with ``details["doubt"]`` true unless the champion leans on the feature as much.
+    Without a champion every share counts as a rise, a jump alone is no doubt, and perfection is.
     Nothing at all where ``gate.shortcuts`` is not set.
     """
     if not definition.gate.shortcuts:
         return []
     shares = request.after
-    leaning = sorted((n for n in shares if shares[n] > JUMP), key=lambda n: -shares[n])
+    leaning = sorted((n for n in shares if shares[n] > LEAN), key=lambda n: -shares[n])
     if not leaning:
         most = max(request.after.values(), default=0.0)
-        text = f"no feature carries more than {JUMP:g} of the gain; most {most:.2f}"
-        return [Evidence(CHECK, Verdict.PASS, text, most, JUMP)]
-    found = [_judge(name, request, definition) for name in leaning]
-    return [min(found, key=telling)]
+        text = f"no feature carries more than {LEAN:g} of the gain; most {most:.2f}"
+        return [Evidence(CHECK, Verdict.PASS, text, most, LEAN)]
+    alpha = definition.gate.alpha / len(leaning)  # Bonferroni
+    found = [_judge(name, request, definition, alpha) for name in leaning]
+    return [min(found, key=lambda e: (*telling(e), not e.details["doubt"]))]
 
 
 def power(y: Floats, codes: Ints, blocks: Ints) -> Power:
@@ -120,37 +127,35 @@ def power(y: Floats, codes: Ints, blocks: Ints) -> Power:
     return Power(found.value, clustered_error(found.influence, blocks), len(y))
 
 
-def _judge(name: str, request: ShortcutInput, definition: Definition) -> Evidence:
+def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: float) -> Evidence:
     import numpy as np
 
     y, blocks = _binary(request.y, definition), equal_mass(request.events, definition.gate.blocks)
     codes = _groups(request.rows[name], definition.features[name])
-    steps = student_quantile(1 - definition.gate.alpha, max(int(blocks.max()), 4))
+    steps = student_quantile(1 - alpha, max(int(blocks.max()), 4))
+    first = request.before is None
     before = 0.0 if request.before is None else request.before.get(name, 0.0)
-    jump = request.after[name] - before
+    rise = request.after[name] - before
     # The held-out rows by blocks of their own: of those of all windows they span only a few.
     own = np.zeros(len(y), dtype=np.int64)
     own[request.held] = equal_mass(request.events[request.held], definition.gate.blocks)
     alone = _part(y, codes, own, request.held) or Power(0.5, 1.0, 0)
     contrast, said_time = _time(y, codes, blocks, request.late, steps)
     lower = alone.value - steps * alone.error
-    perfect = request.before is not None and lower >= PERFECT
-    jumped = jump > JUMP
-    against = contrast > CONTRAST or (perfect and jumped)
-    if against and jumped:
-        verdict = Verdict.BLOCK
-    elif against or (jumped and request.before is not None):
-        verdict = Verdict.WARN
+    late, perfect, jumped = contrast > CONTRAST, lower >= PERFECT, rise > JUMP
+    if jumped and (late or (perfect and not first)):
+        verdict, doubt = Verdict.BLOCK, False
     else:
-        verdict = Verdict.PASS
+        doubt = (late and rise > LEAN) or (jumped and (perfect or not first))
+        verdict = Verdict.WARN if doubt or late else Verdict.PASS
     said = f"{name} carries {request.after[name]:.2f} of the gain"
-    if request.before is not None:
+    if not first:
         sign = ">" if jumped else "<="
-        said += f", {before:.2f} in the champion: {jump:+.2f} {sign} {JUMP:g}"
+        said += f", {before:.2f} in the champion: {rise:+.2f} {sign} {JUMP:g}"
     said += f"; by itself AUC {alone.value:.3f}, lower bound {lower:.3f} "
-    said += f"{'>=' if lower >= PERFECT else '<'} {PERFECT:g}; {said_time}"
-    details = {"feature": name, "late_rows": int(request.late.sum())}
-    return Evidence(CHECK, verdict, said, jump, JUMP, details)
+    said += f"{'>=' if perfect else '<'} {PERFECT:g}; {said_time}"
+    details = {"feature": name, "late_rows": int(request.late.sum()), "doubt": doubt}
+    return Evidence(CHECK, verdict, said, rise, JUMP, details)
 
 
 def _time(

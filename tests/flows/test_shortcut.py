@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.retrain import run_windows
+import numpy as np
+import pyarrow as pa
+
+from flows.retrain import run_windows, settle
 from ratchet.contracts.evidence import Verdict
 from tasks import windows
 from tasks.recover import begin
 from tasks.self_train import self_train
 from tasks.shortcut import shortcut_input
+from tasks.verify import verify
 from tests.streams import PIPELINE, land_window, project, put, quick, window_rows, workspace
 
 WATCHFUL = PIPELINE.replace("[gate]", "[gate]\nshortcuts = true")
@@ -42,3 +46,28 @@ def test_late_rows_are_told_from_those_that_were_known_before_their_label(tmp_pa
     assert (asked.events[asked.held] >= cycle.judged_cut().holdout_from).all()
     assert 0 < asked.held.sum() < len(asked.held)
     assert asked.before is not None
+
+
+def test_a_feature_that_suddenly_carries_the_model_waits_for_a_person(tmp_path: Path) -> None:
+    """A leak in rows that claim to be early cannot be told from drift by numbers alone."""
+    project(tmp_path, 0, WATCHFUL)
+    for index in range(4):
+        land_window(tmp_path, index, window_rows(index, rows=600, slope=1.0))
+    made = run(tmp_path)
+    for index in range(4, 10):
+        rows = window_rows(index, rows=600, slope=1.0)
+        random = np.random.default_rng(index)
+        written = 2 * rows["y"].to_numpy() - 1 + random.normal(0, 0.7, rows.num_rows)
+        place = rows.schema.get_field_index("z")
+        land_window(tmp_path, index, rows.set_column(place, "z", pa.array(written)))
+        made += run(tmp_path)
+    asked = made[-1]
+    assert asked.awaits_approval
+    assert "waits for a person" in asked.reasons[0]
+    assert "gate.shortcut: z carries" in asked.reasons[0]
+    leaning = [d for d in made if any(e.details.get("doubt") for e in d.evidence)]
+    assert all(d.outcome in ("held", "blocked") for d in leaning)
+    space = quick(workspace(tmp_path))
+    said = settle(space, None, approve=True, by="kim", reason="z is measured since May")
+    assert said.outcome == "promoted"
+    assert all(e.verdict.lets_through for e in verify(space, said.champion_after))

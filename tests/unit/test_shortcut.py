@@ -59,7 +59,20 @@ def test_a_feature_that_late_rows_have_from_the_outcome_blocks(objective: str) -
 
 def test_the_same_leak_in_the_first_candidate_blocks_and_in_the_champion_too_it_warns() -> None:
     assert judged(request(leak=0.9, late=0.4, before=None)).verdict is Verdict.BLOCK
-    assert judged(request(leak=0.9, late=0.4, before=STRONG)).verdict is Verdict.WARN
+    found = judged(request(leak=0.9, late=0.4, before=STRONG))
+    assert (found.verdict, found.details["doubt"]) == (Verdict.WARN, False)
+
+
+@pytest.mark.parametrize("before", [None, {"x": 0.02, "z": 0.9, "kind": 0.08}])
+def test_a_leak_that_late_rows_have_and_that_carries_little_is_for_a_person(
+    before: dict[str, float] | None,
+) -> None:
+    little = {"x": 0.1, "z": 0.8, "kind": 0.1}
+    found = judged(request(leak=0.9, late=0.4, before=before, after=little))
+    assert (found.verdict, found.details["doubt"]) == (Verdict.WARN, True)
+    assert found.details["feature"] == "x"
+    honest = judged(request(late=0.4, before=before, after=little))
+    assert (honest.verdict, honest.details["doubt"]) == (Verdict.PASS, False)
 
 
 def test_a_feature_that_is_suddenly_perfect_blocks() -> None:
@@ -67,7 +80,8 @@ def test_a_feature_that_is_suddenly_perfect_blocks() -> None:
     assert found.verdict is Verdict.BLOCK
     assert ">= 0.98; 0 rows known as late as their label" in found.arithmetic
     assert judged(request(leak=1.0, everywhere=True, before=STRONG)).verdict is Verdict.PASS
-    assert judged(request(leak=1.0, everywhere=True, before=None)).verdict is Verdict.PASS
+    first = judged(request(leak=1.0, everywhere=True, before=None))
+    assert (first.verdict, first.details["doubt"]) == (Verdict.WARN, True)
 
 
 def test_perfection_is_seen_where_the_held_out_rows_are_one_window_of_eight() -> None:
@@ -79,16 +93,17 @@ def test_perfection_is_seen_where_the_held_out_rows_are_one_window_of_eight() ->
     assert "by itself AUC 0.999, lower bound 0.997 >= 0.98" in found.arithmetic
 
 
-def test_a_jump_alone_warns_and_late_rows_that_are_like_the_others_change_nothing() -> None:
-    assert judged(request()).verdict is Verdict.WARN
-    assert judged(request(late=0.4)).verdict is Verdict.WARN
+def test_a_jump_alone_is_a_doubt_and_late_rows_like_the_others_change_nothing() -> None:
+    for late in (0.0, 0.4):
+        found = judged(request(late=late))
+        assert (found.verdict, found.details["doubt"]) == (Verdict.WARN, True)
     assert judged(request(before=STRONG)).verdict is Verdict.PASS
     assert judged(request(before=None)).verdict is Verdict.PASS
 
 
 def test_no_feature_that_carries_much_passes_and_off_says_nothing() -> None:
-    found = judged(request(leak=0.9, late=0.4, after={"x": 0.25, "z": 0.3, "kind": 0.25}))
-    assert (found.verdict, found.measured) == (Verdict.PASS, 0.3)
+    found = judged(request(leak=0.9, late=0.4, after={"x": 0.04, "z": 0.03, "kind": 0.02}))
+    assert (found.verdict, found.measured) == (Verdict.PASS, 0.04)
     assert judge_shortcut(request(), definition()) == []
     assert definition(gate="shortcuts = false").digest == definition().digest != PIPELINE.digest
 
