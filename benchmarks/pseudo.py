@@ -14,6 +14,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from benchmarks.engine_fits import FIRST, Fit, Fits, _load, parameters, warm_up
 from benchmarks.engine_mixture import Following, halves_of, lost_on_halves
 from ratchet.contracts.metrics import row_losses, spread, student_quantile
 from ratchet.contracts.recipes import STANDARD, Member, Recipe
-from ratchet.contracts.score import mix, scores_of
+from ratchet.contracts.score import scores_of
 from ratchet.self_train.earned import weigh_earned
 from ratchet.self_train.fit import boost
 from ratchet.self_train.halves import foreseen
 from ratchet.self_train.level import levelled_loss
 from ratchet.self_train.members import plan
-from ratchet.self_train.mixture import weigh
+from ratchet.self_train.mixture import Weighing, weigh
 from ratchet.self_train.pseudo import collapsed, room
 from ratchet.settings import prepare_environment
 
@@ -236,21 +237,31 @@ def _served(
 ) -> tuple[list[float], float]:
     """The mixture's loss on each window that came next, and how often the fourth member counted."""
     teachers = {m.name: None for m in STANDARD} | ({fourth: "anchor"} if fourth else {})
-    losses, counted, following = [], 0, Following()
+    losses, counted = [], 0
+    following = Following(made[0].now - made[0].known)
     for i, moment in enumerate(made):
         seen = list(held[:i])
         if seen:
             seen[-1] = foreseen(seen[-1], moment.halves)
-        found = weigh_earned(teachers, seen) if earned else weigh(list(teachers), seen)
-        weights = found.weights
-        margins = {n: moment.parts[n].margins(moment.now) for n in teachers}
-        warmth = following.temperature(weights)
-        mixed = mix(margins, weights, warmth, following.level.shift)
-        losses.append(_loss(stream, moment.now, mixed))
-        counted += bool(fourth and weights[fourth] > 0)
+        mixed = following.mixed(
+            {n: moment.parts[n] for n in teachers}, partial(_weighed, teachers, seen, earned)
+        )
+        losses.append(_loss(stream, moment.now, mixed.margins(moment.now)))
+        counted += bool(fourth and mixed.weights[fourth] > 0)
         before = {n: moment.parts[n].margins(moment.known) for n in teachers}
-        following.see(_labels(stream, moment.known), mix(before, weights), weights)
+        following.see(_labels(stream, moment.known), before, mixed)
     return losses, counted / len(made)
+
+
+def _weighed(
+    teachers: Mapping[str, str | None],
+    seen: Sequence[Mapping[str, float]],
+    earned: bool,
+    shares: Mapping[str, float],
+) -> Weighing:
+    if earned:
+        return weigh_earned(teachers, seen, shares=shares)
+    return weigh(list(teachers), seen, shares=shares)
 
 
 def _levelled(stream: streams.Stream, moment: Moment) -> dict[str, float]:

@@ -68,6 +68,8 @@ class Cycle:
     recipe_losses: dict[str, float] = field(default_factory=dict)
     levelled_losses: dict[str, float] = field(default_factory=dict)
     sharpness_losses: dict[str, float] = field(default_factory=dict)
+    member_sharpness: dict[str, dict[str, float]] = field(default_factory=dict)
+    share_losses: dict[str, float] = field(default_factory=dict)
     level: dict[str, Any] = field(default_factory=dict)
     baselines: dict[str, Any] = field(default_factory=dict)  # recipe to the best constant
     overlap: int = 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ratchet import self_train as core
@@ -200,12 +199,16 @@ def weigh(
     definition: Definition,
     history: Sequence[Decision],
     parts: Sequence[MemberLineage],
+    shares: Mapping[str, float] | None = None,
 ) -> core.Weighing:
     """Weights from what the decisions so far, oldest first, saw of these members.
 
     Args:
         parts: the members; their ``weight`` does not count.
+        shares: that are dealt out, to how much each is believed; by default as the decisions say.
     """
+    if shares is None:
+        shares = core.believed([d.share_losses for d in history if d.share_losses])
     teachers = {m.name: m.recipe.get("teacher") for m in parts}
     scored = [d for d in history if teachers.keys() & d.recipe_losses.keys()]
     # Older decisions have no levelled ones.
@@ -214,8 +217,8 @@ def weigh(
     if halves:
         seen[-1] = core.foreseen(seen[-1], halves)
     whole = [d.recipe_losses for d in scored]
-    in_nats = (core.nats(definition.label.objective, losses) for losses in (whole, seen))
-    found = core.weigh_earned(teachers, *in_nats)
+    own, levelled = (core.nats(definition.label.objective, losses) for losses in (whole, seen))
+    found = core.weigh_earned(teachers, own, levelled, shares)
     told = [f"{n}'s is of the halves of that window" for n, v in halves.items() if v == seen[-1][n]]
     return replace(found, because="; ".join([found.because, *told]))
 
@@ -233,25 +236,32 @@ def _halves_of(newest: Decision, parts: Sequence[MemberLineage]) -> dict[str, fl
     return {name: lost for name, lost in found.items() if lost is not None}
 
 
-def temper(
-    definition: Definition, history: Sequence[Decision], weights: Mapping[str, float]
-) -> core.Temperature:
-    """The temperature of a mixture of these weights, from what the decisions so far, oldest first,
-    saw of earlier ones."""
-    if definition.label.objective == "regression":
-        return core.Temperature(1.0, "values have no temperature")
-    scored = [d for d in history if d.sharpness_losses and d.lineage]
-    mixed = [{m.name: m.weight for m in d.lineage.members} for d in scored if d.lineage]
-    alike = [core.in_common(*pair) for pair in pairwise([*mixed, weights])]
-    return core.temper([d.sharpness_losses for d in scored], alike)
+def sharpen(history: Sequence[Decision], names: Sequence[str]) -> dict[str, float]:
+    """How sure each member may be, from what the decisions so far, oldest first, saw of it; 1 where
+    they saw nothing, as of a regression, whose values have no sharpness."""
+    seen = [d.member_sharpness for d in history if d.lineage]
+    return {n: core.sharpen([window[n] for window in seen if n in window]) for n in names}
 
 
-def level(definition: Definition, history: Sequence[Decision]) -> core.Level:
-    """The level of a mixture, from what the decisions so far, oldest first, saw of earlier ones."""
+def temper(history: Sequence[Decision]) -> core.Temperature:
+    """The temperature of a mixture, from what the decisions so far, oldest first, saw of earlier
+    ones with sharpened members."""
+    seen = [d.sharpness_losses for d in history if d.member_sharpness and d.lineage]
+    return core.temper(seen)
+
+
+def level(
+    definition: Definition, history: Sequence[Decision], before: int | None = None
+) -> core.Level:
+    """The level of a mixture, from what the decisions so far, oldest first, saw of earlier ones.
+
+    Args:
+        before: ticks; what decisions saw whose windows ended before that. Left out: all.
+    """
     windows = [
         core.LevelSeen(tuple(d.level["asked"]), d.level["losses"])
         for d in history
-        if d.level and d.lineage
+        if d.level and d.lineage and (before is None or d.as_of < before)
     ]
     return core.settle_level(definition.label.objective, windows)
 

@@ -103,6 +103,8 @@ def conclude(cycle: Cycle) -> Decision:
         recipe_losses=cycle.recipe_losses,
         levelled_losses=cycle.levelled_losses,
         sharpness_losses=cycle.sharpness_losses,
+        member_sharpness=cycle.member_sharpness,
+        share_losses=cycle.share_losses,
         level=cycle.level,
         candidate=cycle.candidate_metrics,
         champion=cycle.champion_metrics,

@@ -62,12 +62,14 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """A mixture on the held-out rows: each member's margins and weight, temperature and level."""
+    """A mixture on the held-out rows: each member's sharpened margins and weight, temperature and
+    level; and what the margins were multiplied by."""
 
     margins: Mapping[str, Floats]
     weights: Mapping[str, float]
     temperature: float
     level: tuple[float, ...]
+    sharpness: Mapping[str, float]
 
 
 def in_force(cycle: Cycle, declared: Sequence[AnyRecipe]) -> tuple[AnyRecipe, ...]:
@@ -169,7 +171,7 @@ def of_members(
     mixed: Mixed,
 ) -> Field:
     """Mutations of a mixture's members: the mixture with the mutation in its parent's place against
-    the mixture as it is, with the same weights, temperature and level.
+    the mixture as it is, with the same weights, sharpness, temperature and level.
 
     A mutation is trained when its parent is, on rows of the same time. Whose mutation is tried next
     is drawn by the members' weights. A member with a teacher follows it and is not searched.
@@ -193,7 +195,7 @@ def of_members(
         moment = core.at(member, definition, parent.as_of, parent.train_before)
         part = members.kept(cycle, known, moment, trial=True)
         own = _margins(cycle, part.model, part.categories)
-        margins = {**mixed.margins, trial.parent: own}
+        margins = {**mixed.margins, trial.parent: own * mixed.sharpness[trial.parent]}
         found = mix(margins, mixed.weights, mixed.temperature, mixed.level)
         return scores_of(objective, found)
 

@@ -32,7 +32,7 @@ from ratchet.contracts.evidence import Evidence as Judged
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.revocation import revoked_now, where_columns, with_cells, without_revoked
-from ratchet.contracts.score import member_margins, mix, predict, scores_of
+from ratchet.contracts.score import member_margins, mix, predict, scores_of, sharpened
 from ratchet.errors import NoCandidate
 from tasks import economics, members, search, show
 from tasks.cycle import Cycle, cpu_seconds
@@ -44,10 +44,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from ratchet.contracts.bundle import Bundle
     from ratchet.contracts.clock import Window
     from ratchet.contracts.definition import Definition
     from ratchet.contracts.revocation import Reach
     from tasks.workspace import Workspace
+
+    Floats = NDArray[np.float64]
 
 STOOD_IN = "labels.trusted"
 
@@ -134,7 +137,8 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
         definition, cycle.history, [core.member_lineage(part, 0.0) for part in parts]
     )
     level = members.level(definition, cycle.history)
-    warmth = members.temper(definition, cycle.history, found.weights)
+    warmth = members.temper(cycle.history)
+    sharpness = members.sharpen(cycle.history, [part.name for part in parts])
     before = known.labelled.within(None, cut.train_before)
     positions, labels = known.labelled.positions[before], known.labelled.labels[before]
     bundle = core.mixture_of(
@@ -147,6 +151,7 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
         core.reference(known.labelled, positions, definition),
         warmth.value,
         level.shift,
+        sharpness,
     )
     cycle.candidates[core.MIXTURE] = bundle
     cycle.baselines[core.MIXTURE] = core.best_constant(labels, len(definition.label.classes))
@@ -154,20 +159,43 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     cycle.chosen_because = "; ".join((found.because, level.because, warmth.because))
     hold_out(cycle, known)
     margins = member_margins(bundle, cycle.judged_rows())
+    sharp = sharpened(margins, sharpness)
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
     objective = definition.label.objective
-    plain, served = mix(margins, weights), mix(margins, weights, warmth.value, level.shift)
+    served = mix(sharp, weights, warmth.value, level.shift)
     cycle.scores[core.MIXTURE] = scores_of(objective, served)
-    cycle.level = asdict(core.see_level(objective, cycle.holdout_labels, plain, level.whole))
-    cycle.levelled_losses = {
-        name: core.levelled_loss(objective, cycle.holdout_labels, own)
-        for name, own in margins.items()
-    }
-    if objective != "regression":
-        cycle.sharpness_losses = core.sharpness_losses(objective, cycle.holdout_labels, plain)
-    mixed = search.Mixed(margins, weights, warmth.value, level.shift)
+    _see(cycle, bundle, margins, sharp)
+    mixed = search.Mixed(sharp, weights, warmth.value, level.shift, sharpness)
     search.race(cycle, known, search.of_members(cycle, known, parts, mixed))
-    return {name: scores_of(objective, found) for name, found in margins.items()}
+    return {name: scores_of(objective, own) for name, own in margins.items()}
+
+
+def _see(
+    cycle: Cycle, bundle: Bundle, margins: Mapping[str, Floats], sharp: Mapping[str, Floats]
+) -> None:
+    """Enter what the held-out rows say of a mixture's members, as they are and sharpened."""
+    definition, parts = cycle.workspace.definition, bundle.manifest.lineage.members
+    objective, labels, history = definition.label.objective, cycle.holdout_labels, cycle.history
+    plain = mix(sharp, {m.name: m.weight for m in parts})
+    # The shift that the model had which served these rows, so that a share of it is believed for
+    # what it does by the time that it serves.
+    ready = members.level(definition, history, before=cycle.judged_cut().holdout_from).whole
+    cycle.level = asdict(core.see_level(objective, labels, plain, ready))
+    cycle.levelled_losses = {
+        n: core.levelled_loss(objective, labels, m) for n, m in margins.items()
+    }
+    lost = {}
+    for share in core.SHARES:
+        weights = members.weigh(definition, history, parts, {f"{share:g}": 1.0}).weights
+        scores = scores_of(objective, mix(sharp, weights))
+        lost[f"{share:g}"] = float(row_losses(objective, labels, scores).mean())
+    (cycle.share_losses,) = core.nats(objective, [lost])
+    if objective == "regression":
+        return
+    cycle.sharpness_losses = core.sharpness_losses(objective, labels, plain, core.BOLDNESS)
+    cycle.member_sharpness = {
+        n: core.sharpness_losses(objective, labels, m) for n, m in margins.items()
+    }
 
 
 def _stood_in(known: Evidence) -> Judged:

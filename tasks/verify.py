@@ -151,7 +151,7 @@ def _searched(workspace: Workspace, lineage: Lineage) -> Evidence:
 
 
 def _weights(workspace: Workspace, lineage: Lineage, again: Lineage) -> Evidence:
-    """Whether the decisions before it give these weights, this level and this temperature."""
+    """Whether the decisions before it give these weights, sharpness, level and temperature."""
     name = "verify.weights"
     made = _made_by(workspace, lineage)
     if made is None:
@@ -161,10 +161,12 @@ def _weights(workspace: Workspace, lineage: Lineage, again: Lineage) -> Evidence
     recorded = {m.name: m.weight for m in lineage.members}
     found = members.weigh(workspace.definition, before, again.members).weights
     given = members.level(workspace.definition, before).shift
-    warmth = members.temper(workspace.definition, before, found).value
+    warmth = members.temper(before).value
     worst = max(abs(found[n] - weight) for n, weight in recorded.items())
+    sharp = members.sharpen(before, list(recorded))
+    worst = max(worst, *(abs(sharp[m.name] - m.sharpness) for m in lineage.members))
     worst = max(worst, abs(warmth - lineage.temperature), _apart(lineage.level, given))
-    shown = ", ".join(f"{n} {weight:.4f}" for n, weight in recorded.items())
+    shown = ", ".join(f"{m.name} {m.weight:.4f} x {m.sharpness:.4f}" for m in lineage.members)
     shown += "".join(f", level {shift:+.4f}" for shift in lineage.level)
     shown += f", temperature {lineage.temperature:.4f}"
     text = f"{shown}; from the losses of earlier decisions they differ by at most {worst:.1g}"

@@ -3,7 +3,8 @@
 Nothing is ever unpickled. The manifest carries the digests of the other files; the digest of the
 manifest (:attr:`Bundle.digest`) is what the registry records and checks before anything is parsed.
 One booster lies in ``model.ubj`` (format 1); the members of a mixture each in a file of its own
-(format 2). :mod:`ratchet.contracts.score` asks them.
+(format 2; 3 where their margins are sharpened before they are mixed).
+:mod:`ratchet.contracts.score` asks them.
 
 >>> bundle = unpack(files, expected_digest)                           # doctest: +SKIP
 """
@@ -19,7 +20,7 @@ from ratchet.contracts.lineage import Lineage, canonical_json, mixture_lineage
 from ratchet.errors import ModelError, Tampered
 
 MANIFEST, MODEL, REFERENCE = "manifest.json", "model.ubj", "reference.parquet"
-FORMAT = 2  # the newest that is read; 1 is written for a single booster, so that it stays readable
+FORMAT = 3  # the newest that is read; the oldest that can hold a model is written
 
 
 def member_file(name: str) -> str:
@@ -60,6 +61,8 @@ class Manifest:
     @property
     def format(self) -> int:
         """Version of this layout; readers accept every version up to their own."""
+        if any(member.sharpness != 1 for member in self.lineage.members):
+            return 3
         return 2 if self.lineage.members else 1
 
     @property

@@ -15,6 +15,17 @@ from typing import Any, Literal
 from ratchet.contracts.evidence import Evidence
 
 APPROVAL = "gate.approval"  # the check that is a person's word
+# Fields of a decision that the first release did not have.
+_LATER = (
+    "levelled_losses",
+    "sharpness_losses",
+    "member_sharpness",
+    "share_losses",
+    "level",
+    "sources",
+    "ledger",
+    "bill",
+)
 Outcome = Literal["promoted", "held", "blocked", "no_data", "error"]
 
 
@@ -40,6 +51,8 @@ class MemberLineage:
 
     ``halves`` is what models of each half of its rows lost on the other, for one that learns the
     newest window alone; ``levelled_halves`` the same with the level of each half set right.
+
+    ``sharpness`` is what its margins are multiplied by before they are mixed.
     """
 
     name: str
@@ -56,6 +69,7 @@ class MemberLineage:
     pseudo_note: str = ""
     halves: float | None = None
     levelled_halves: float | None = None
+    sharpness: float = 1.0
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict; what only some members have is left out elsewhere."""
@@ -67,6 +81,8 @@ class MemberLineage:
         for name in ("halves", "levelled_halves"):
             if out[name] is None:
                 del out[name]
+        if out["sharpness"] == 1:
+            del out["sharpness"]
         return out
 
 
@@ -156,6 +172,8 @@ class Decision:
     recipe_losses: Mapping[str, float] = field(default_factory=dict)  # on this cycle's holdout
     levelled_losses: Mapping[str, float] = field(default_factory=dict)  # of a mixture's members
     sharpness_losses: Mapping[str, float] = field(default_factory=dict)  # of a mixture, there
+    member_sharpness: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of each
+    share_losses: Mapping[str, float] = field(default_factory=dict)  # by the share dealt out
     level: Mapping[str, Any] = field(default_factory=dict)  # what its level came to there
     candidate: Mapping[str, float] = field(default_factory=dict)  # metric to value, on the holdout
     champion: Mapping[str, float] = field(default_factory=dict)
@@ -174,7 +192,7 @@ class Decision:
         """A JSON-serialisable dict; what the first release did not have is left out where empty, so
         that old digests stay what they were."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
-        for later in ("levelled_losses", "sharpness_losses", "level", "sources", "ledger", "bill"):
+        for later in _LATER:
             if not out[later]:
                 del out[later]
         out["evidence"] = [e.as_json() for e in self.evidence]
@@ -232,6 +250,7 @@ def held_back(rows: int, labels: int) -> str:
 def mixture_lineage(lineage: Lineage, members: Sequence[MemberLineage]) -> Lineage:
     """The lineage with these members, and the digests that cover theirs."""
     parts: list[list[Any]] = [[m.name, m.weight, m.model_digest] for m in members]
+    parts += [["sharpness", m.name, m.sharpness] for m in members if m.sharpness != 1]
     if lineage.level:
         parts.append(["level", *lineage.level])
     if lineage.temperature != 1:

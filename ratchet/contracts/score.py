@@ -164,8 +164,9 @@ def _scores(bundle: Bundle, rows: pa.Table, change: Change) -> NDArray[np.float6
 
     manifest = bundle.manifest
     if manifest.lineage.members:
-        margins = _margins(bundle, rows, change)
         made = manifest.lineage
+        own = {member.name: member.sharpness for member in made.members}
+        margins = sharpened(_margins(bundle, rows, change), own)
         mixed = mix(margins, _weights(bundle), made.temperature, made.level)
         return scores_of(manifest.objective, mixed)
     matrix = change(encode(rows, manifest.features, manifest.categories))
@@ -243,6 +244,13 @@ def _shaped(
     if objective != "multiclass":
         return scores.reshape(-1)
     return scores.reshape(-1, len(classes))
+
+
+def sharpened(
+    margins: Mapping[str, NDArray[np.float64]], sharpness: Mapping[str, float]
+) -> dict[str, NDArray[np.float64]]:
+    """Each member's margins times its sharpness, 1 by default."""
+    return {n: m if (s := sharpness.get(n, 1.0)) == 1 else m * s for n, m in margins.items()}
 
 
 def mix(

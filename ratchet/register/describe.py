@@ -193,7 +193,8 @@ def recipe_of(lineage: Lineage) -> str:
     if lineage.members:
         show = clock_of(lineage.window).show
         parts = [
-            f"{m.name} {m.weight:.2f} (trained before {show(m.train_before)}{taught_of(m)})"
+            f"{m.name} {m.weight:.2f} ({_sharp(m)}trained before "
+            f"{show(m.train_before)}{taught_of(m)})"
             for m in lineage.members
         ]
         moved = f"; level {', '.join(f'{v:+.2f}' for v in lineage.level)}" if lineage.level else ""
@@ -202,6 +203,10 @@ def recipe_of(lineage: Lineage) -> str:
     name = lineage.recipe.get("name", "")
     rest = {k: v for k, v in sorted(lineage.recipe.items()) if k != "name" and v is not None}
     return f"{name} ({', '.join(f'{k} {v}' for k, v in rest.items())})" if rest else str(name)
+
+
+def _sharp(member: MemberLineage) -> str:
+    return "" if member.sharpness == 1 else f"log odds x {member.sharpness:.2f}, "
 
 
 def taught_of(member: MemberLineage) -> str:

@@ -180,6 +180,7 @@ def run_metrics(decision: Decision) -> dict[str, float]:
         **{f"recipe_loss/{name}": value for name, value in decision.recipe_losses.items()},
         **{f"recipe_weight/{name}": value for name, value in weights_of(decision).items()},
         **{f"levelled_loss/{name}": value for name, value in decision.levelled_losses.items()},
+        **{f"recipe_sharpness/{m.name}": m.sharpness for m in (lineage.members if lineage else ())},
         **({"mixture/temperature": lineage.temperature} if lineage and lineage.members else {}),
         **({"mixture/level": lineage.level[0]} if lineage and len(lineage.level) == 1 else {}),
         **{

@@ -46,10 +46,12 @@ from ratchet.self_train.pseudo import Taught, teach, waiting
 from ratchet.self_train.rows import Cut, Labelled, join_labels, overlap, split, stand_in
 from ratchet.self_train.search import entered, failed, judged, planned, scored
 from ratchet.self_train.search_state import State, Trial, in_force
+from ratchet.self_train.shares import SHARES, believed
 from ratchet.self_train.temperature import (
+    BOLDNESS,
     SHARPNESS,
     Temperature,
-    in_common,
+    sharpen,
     sharpness_losses,
     temper,
 )
@@ -63,7 +65,9 @@ from ratchet.self_train.training_set import (
 )
 
 __all__ = [
+    "BOLDNESS",
     "MIXTURE",
+    "SHARES",
     "SHARPNESS",
     "Choice",
     "Curve",
@@ -89,6 +93,7 @@ __all__ = [
     "Weighing",
     "account",
     "at",
+    "believed",
     "best_constant",
     "bundle_of",
     "cells",
@@ -100,7 +105,6 @@ __all__ = [
     "foreseen",
     "halves_loss",
     "has_halves",
-    "in_common",
     "in_force",
     "invest",
     "join_labels",
@@ -122,6 +126,7 @@ __all__ = [
     "scores",
     "see_level",
     "settle_level",
+    "sharpen",
     "sharpness_losses",
     "short",
     "split",

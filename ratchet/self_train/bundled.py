@@ -116,6 +116,7 @@ def mixture_of(
     reference: pa.Table,
     temperature: float = 1.0,
     level: tuple[float, ...] = (),
+    sharpness: Mapping[str, float] | None = None,
 ) -> Bundle:
     """The bundle of several models that are mixed.
 
@@ -126,7 +127,10 @@ def mixture_of(
         reference: a sample of what was learned from, for drift.
         temperature: what the mixed margins are divided by.
         level: what is added to them before.
+        sharpness: member to what its margins are multiplied by, before they are mixed; 1 for all by
+            default.
     """
+    sharp = sharpness or {}
     total = sum(weights[p.name] for p in parts)
     shares = {p.name: weights[p.name] / total for p in parts}
     starts = [p.moment.train_from for p in parts]
@@ -137,7 +141,7 @@ def mixture_of(
         train_before=train_before,
         rows=max(p.rows for p in parts),
         data_digest="",  # of its members, by pack
-        members=tuple(member_lineage(p, shares[p.name]) for p in parts),
+        members=tuple(member_lineage(p, shares[p.name], sharp.get(p.name, 1.0)) for p in parts),
         temperature=temperature,
         level=level,
     )
@@ -163,7 +167,7 @@ def _asked(definition: Definition, query: Query) -> dict[str, Any]:
     }
 
 
-def member_lineage(part: Trained, weight: float) -> MemberLineage:
+def member_lineage(part: Trained, weight: float, sharpness: float = 1.0) -> MemberLineage:
     """What the lineage says of a member."""
     moment = part.moment
     return MemberLineage(
@@ -180,6 +184,7 @@ def member_lineage(part: Trained, weight: float) -> MemberLineage:
         pseudo_note=part.pseudo_note,
         halves=part.halves.mean if part.halves else None,
         levelled_halves=part.halves.levelled if part.halves else None,
+        sharpness=sharpness,
     )
 
 

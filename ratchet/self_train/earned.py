@@ -27,6 +27,7 @@ def weigh_earned(
     teachers: Mapping[str, str | None],
     losses: Sequence[Mapping[str, float]],
     levelled: Sequence[Mapping[str, float]] | None = None,
+    shares: Mapping[str, float] | None = None,
 ) -> Weighing:
     """Weights as of :func:`ratchet.self_train.weigh`, 0 for a pupil that has not earned any.
 
@@ -34,12 +35,13 @@ def weigh_earned(
         teachers: member to its teacher, None for one that has none.
         losses: member to mean loss of windows whose labels are mature, oldest first; in nats.
         levelled: what weights follow: the same with each level set right; by default ``losses``.
+        shares: as of :func:`ratchet.self_train.weigh`.
     """
     gains = {n: gain(n, t, losses) for n, t in teachers.items() if t is not None}
     counted = [n for n, t in teachers.items() if t is None or gains[n] > 0]
     if not counted:  # a pupil comes with its teacher, so this is for whoever asks otherwise
         counted, gains = list(teachers), {}
-    found = weigh(counted, losses if levelled is None else levelled)
+    found = weigh(counted, losses if levelled is None else levelled, shares=shares)
     if not gains:
         return found
     weights = {n: found.weights.get(n, 0.0) for n in teachers}

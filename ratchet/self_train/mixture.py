@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 RATE = 25.0  # how fast weights follow losses
 DISCOUNT = 0.8  # what evidence is worth a window later
-SHARE = 0.3  # of the weight that is dealt out evenly each window, so that no recipe dies out
+SHARE = "0.3"  # of the weight that is dealt out evenly each window, so that no recipe dies out
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,16 @@ def weigh(
     *,
     rate: float = RATE,
     discount: float = DISCOUNT,
-    share: float = SHARE,
+    shares: Mapping[str, float] | None = None,
 ) -> Weighing:
     """Weights from each recipe's discounted prequential loss.
 
     Hedge (Freund and Schapire 1997) with fading evidence: a window later a difference of losses
     counts ``discount`` times what it did. A share of the weight is dealt out evenly each window
     (fixed share, Herbster and Warmuth 1998), so that after an abrupt drift the recipe that has
-    become best is back within a window or two, however bad it was before. A recipe whose loss in a
-    window is not known is taken to have the mean of the others.
+    become best is back within a window or two, however bad it was before. Of several shares the
+    weights are averaged by how much each is believed. A recipe whose loss in a window is not known
+    is taken to have the mean of the others.
 
     Args:
         names: the recipes, in declared order.
@@ -63,11 +64,29 @@ def weigh(
             do. In nats, see :func:`nats`.
         rate: weight against weight is ``exp(rate x difference of mean losses)``.
         discount: in [0, 1].
-        share: in [0, 1).
+        shares: share, as text and in [0, 1), to belief (:mod:`ratchet.self_train.shares`); these
+            sum to 1. :data:`SHARE` alone by default.
 
     Returns:
         The weights for the next window; all the same where nothing is known yet.
     """
+    weights, seen = dict.fromkeys(names, 0.0), 0
+    for share, belief in (shares or {SHARE: 1.0}).items():
+        found, seen = _weights(names, losses, rate, discount, float(share))
+        weights = {n: w + belief * found[n] for n, w in weights.items()}
+    total = math.fsum(weights.values())
+    weights = {n: v / total for n, v in weights.items()}
+    return Weighing(weights, _reasons(weights, losses, seen))
+
+
+def _weights(
+    names: Sequence[str],
+    losses: Sequence[Mapping[str, float]],
+    rate: float,
+    discount: float,
+    share: float,
+) -> tuple[dict[str, float], int]:
+    """By one share; and how many windows were scored."""
     logs, seen = dict.fromkeys(names, 0.0), 0
     for window in losses:
         known = {n: v for n, v in window.items() if n in logs and math.isfinite(v)}
@@ -79,8 +98,7 @@ def weigh(
         logs = _shared(logs, share)
     weights = {n: math.exp(v) for n, v in logs.items()}
     total = math.fsum(weights.values())
-    weights = {n: v / total for n, v in weights.items()}
-    return Weighing(weights, _reasons(weights, losses, seen))
+    return {n: v / total for n, v in weights.items()}, seen
 
 
 def _shared(logs: Mapping[str, float], share: float) -> dict[str, float]:

@@ -15,7 +15,7 @@ from ratchet.contracts.columns import MEMBERS, WINDOW
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.lineage import Decision
 from ratchet.contracts.revocation import Reach
-from ratchet.contracts.score import member_margins, mix, predict, scores_of
+from ratchet.contracts.score import member_margins, mix, predict, scores_of, sharpened
 from ratchet.contracts.seams import Tables
 from tasks import windows
 from tasks.members import weigh
@@ -51,9 +51,13 @@ def test_the_mixture_serves_and_each_member_is_trained_when_it_is_due(tmp_path: 
     assert set(made[-1].recipe_losses) == {"anchor", "fresh"}
     assert anchor.weight > fresh.weight  # it has seen more of a world that stands still
     assert made[-1].recipe_losses["anchor"] < made[-1].recipe_losses["fresh"]
-    assert made[2].lineage is not None and made[2].lineage.temperature == 1  # nothing was scored
-    assert lineage.temperature != 1
-    assert len(made[-1].sharpness_losses) == len(core.SHARPNESS)
+    first = made[2].lineage
+    assert first is not None and {m.sharpness for m in first.members} == {1}  # nothing was scored
+    assert 1 not in {anchor.sharpness, fresh.sharpness}
+    assert first.temperature == lineage.temperature == 1  # no steady run yet
+    assert len(made[-1].sharpness_losses) == len(core.BOLDNESS)
+    assert {len(v) for v in made[-1].member_sharpness.values()} == {len(core.SHARPNESS)}
+    assert set(made[-1].share_losses) == {f"{s:g}" for s in core.SHARES}
 
 
 def test_the_bundle_scores_what_its_members_say_with_their_weights(tmp_path: Path) -> None:
@@ -65,7 +69,9 @@ def test_the_bundle_scores_what_its_members_say_with_their_weights(tmp_path: Pat
     weights = {m.name: m.weight for m in bundle.manifest.lineage.members}
     made_as = bundle.manifest.lineage
     assert len(made_as.level) == 1
-    margins = member_margins(bundle, rows)
+    sharpness = {m.name: m.sharpness for m in made_as.members}
+    assert 1 not in sharpness.values() and bundle.manifest.format == 3
+    margins = sharpened(member_margins(bundle, rows), sharpness)
     found = scores_of("binary", mix(margins, weights, made_as.temperature, made_as.level))
     assert (predict(bundle, rows) == found).all()
     assert set(bundle.files()) == {

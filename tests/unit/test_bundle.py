@@ -43,8 +43,8 @@ def test_a_manifest_survives_its_bytes(bundle: Bundle) -> None:
 
 
 def test_a_manifest_of_a_newer_release_says_so(bundle: Bundle) -> None:
-    newer = bundle.manifest.to_bytes().replace(b'"format":1', b'"format":3')
-    with pytest.raises(ModelError, match="this release reads up to 2; upgrade Ratchet"):
+    newer = bundle.manifest.to_bytes().replace(b'"format":1', b'"format":4')
+    with pytest.raises(ModelError, match="this release reads up to 3; upgrade Ratchet"):
         Manifest.from_bytes(newer)
 
 

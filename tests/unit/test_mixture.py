@@ -15,7 +15,7 @@ from ratchet.self_train import plan, weigh
 from ratchet.self_train.members import trained_at
 from ratchet.self_train.mixture import SHARE
 
-MOST = 1 - SHARE / 2  # that one of two recipes can weigh: a share is dealt out evenly
+MOST = 1 - float(SHARE) / 2  # that one of two recipes can weigh: a share is dealt out evenly
 NAMES = ("a", "b", "c")
 LOSSES = st.lists(
     st.dictionaries(st.sampled_from([*NAMES, "gone"]), st.floats(0, 5) | st.just(math.nan)),
@@ -45,7 +45,7 @@ def test_without_evidence_all_weigh_the_same():
 
 def test_weights_follow_the_smaller_loss_and_say_why():
     losses = [{"a": 0.50, "b": 0.45}] * 4
-    found = weigh(["a", "b"], losses, share=0.05)
+    found = weigh(["a", "b"], losses, shares={"0.05": 1.0})
     assert found.weights["b"] > 0.9
     assert "4 scored windows" in found.because
     assert "b 0.9" in found.because and "(loss 0.4500)" in found.because
@@ -66,16 +66,16 @@ def test_after_an_abrupt_drift_the_best_is_back_within_two_windows():
     """However long it was the worst (Herbster and Warmuth's point)."""
     before = [{"old": 0.40, "fresh": 0.60}] * 500
     after = [{"old": 0.90, "fresh": 0.60}] * 2
-    for share, most in ((0.05, 1.0), (SHARE, MOST)):
-        assert weigh(["old", "fresh"], before, share=share).weights["old"] > 0.9 * most
-        found = weigh(["old", "fresh"], before + after, share=share)
+    for share, most in (("0.05", 1.0), (SHARE, MOST)):
+        assert weigh(["old", "fresh"], before, shares={share: 1.0}).weights["old"] > 0.9 * most
+        found = weigh(["old", "fresh"], before + after, shares={share: 1.0})
         assert found.weights["fresh"] > 0.9 * most
 
 
 def test_without_a_fixed_share_or_fading_it_is_not():
     before = [{"old": 0.40, "fresh": 0.60}] * 500
     after = [{"old": 0.90, "fresh": 0.60}] * 2
-    kept = weigh(["old", "fresh"], before + after, discount=1.0, share=0.0)
+    kept = weigh(["old", "fresh"], before + after, discount=1.0, shares={"0": 1.0})
     assert kept.weights["old"] > 0.99
 
 
