@@ -21,7 +21,7 @@ from benchmarks.engine_policies import Policy, Step
 from ratchet.contracts.metrics import row_losses
 from ratchet.contracts.recipes import STANDARD, Member, Recipe
 from ratchet.contracts.score import mix, scores_of, sharpened
-from ratchet.self_train.halves import foreseen
+from ratchet.self_train.halves import foreseen, surprised
 from ratchet.self_train.level import LevelSeen, levelled_loss, see_level, settle_level
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import SHARE, Weighing, weigh
@@ -149,7 +149,8 @@ def engine(
                 losses.append({n: lost("binary", labels, m) for n, m in margins.items()})
                 following.see(labels, margins, made)
             parts = {member.name: _fit(fits, member, known) for member in members}
-            halves = halves_of(fits, members, known - 1) if halved and follow else {}
+            turned = halved and follow and surprised(losses)
+            halves = halves_of(fits, members, known - 1) if turned else {}
             trained = [fit for fit in parts.values() if id(fit) not in paid]
             paid |= {id(fit) for fit in trained}
             seen = list(losses) if follow else []

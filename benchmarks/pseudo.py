@@ -29,7 +29,7 @@ from ratchet.contracts.recipes import STANDARD, Member, Recipe
 from ratchet.contracts.score import scores_of
 from ratchet.self_train.earned import weigh_earned
 from ratchet.self_train.fit import boost
-from ratchet.self_train.halves import foreseen
+from ratchet.self_train.halves import foreseen, surprised
 from ratchet.self_train.level import levelled_loss
 from ratchet.self_train.members import plan
 from ratchet.self_train.mixture import Weighing, weigh
@@ -241,7 +241,7 @@ def _served(
     following = Following(made[0].now - made[0].known)
     for i, moment in enumerate(made):
         seen = list(held[:i])
-        if seen:
+        if surprised(seen):
             seen[-1] = foreseen(seen[-1], moment.halves)
         mixed = following.mixed(
             {n: moment.parts[n] for n in teachers}, partial(_weighed, teachers, seen, earned)

@@ -79,10 +79,10 @@ def due(cycle: Cycle, known: Evidence, planned: Sequence[core.Moment]) -> list[c
         last = _last_moment(cycle, moment.member)
         if last is not None and last.as_of >= moment.as_of:
             found.append(last)
-        elif stored(cycle.workspace, known, moment):
+        elif stored(cycle, known, moment):
             found.append(moment)
         else:
-            kept = last is not None and stored(cycle.workspace, known, last)
+            kept = last is not None and stored(cycle, known, last)
             choices[name] = _of_member(cycle, known, moment, last if kept else None)
             now = core.now(moment.member, cycle.workspace.definition, known.cut, cycle.window.end)
             found.append(now if choices[name].train or last is None else last)
@@ -157,22 +157,18 @@ def _predictions(cycle: Cycle, trained: Decision | None) -> list[int]:
     return [*(d.rows_in for d in found if not d.is_rollback), cycle.rows_in]
 
 
-def work_of(
-    known: Evidence, definition: Definition, recipe: Recipe, before: int, *, trial: bool = False
-) -> float:
-    """The work of training a recipe on what happened before a tick, in cells; as much again where
-    each half of the rows is learned too, which a trial of a search does not do."""
+def work_of(known: Evidence, definition: Definition, recipe: Recipe, before: int) -> float:
+    """The work of training a recipe on what happened before a tick, in cells."""
     length = definition.calendar.length
     since = None if recipe.history is None else before - recipe.history * length
     found = known.labelled.within(since, before)
-    once = core.cells(
+    return core.cells(
         found.stop - found.start,
         len(definition.features),
         recipe.rounds,
         recipe.max_depth,
         len(definition.label.classes),
     )
-    return 2 * once if core.has_halves(recipe) and not trial else once
 
 
 def _avoid(cycle: Cycle, choice: core.Choice) -> None:

@@ -94,7 +94,8 @@ def kept(
     """
     import pyarrow as pa
 
-    key = training_key(cycle.workspace, known, moment, teacher, trial=trial)
+    halves = not trial and _turned(cycle, moment)
+    key = training_key(cycle.workspace, known, moment, teacher, halves=halves)
     if (row := _row(cycle.workspace, moment, key)) is not None:
         facts = json.loads(row["facts"])
         if not trial:
@@ -102,7 +103,7 @@ def kept(
         return _read(moment, facts, row["model"])
     window = cycle.workspace.calendar.window_of(moment.as_of - 1).index
     started = cpu_seconds()
-    part = train(cycle.workspace, known, moment, cycle.window.end, teacher, trial=trial)
+    part = train(cycle.workspace, known, moment, cycle.window.end, teacher, halves=halves)
     spent = _charge(cycle, "search" if trial else "training", cpu_seconds() - started)
     facts = {
         "rows": part.rows,
@@ -126,9 +127,23 @@ def _told(part: core.Trained) -> str:
     return f"{part.rows:,} true labels, {part.pseudo_rows:,} by {part.moment.member.teacher}"
 
 
-def stored(workspace: Workspace, known: Evidence, moment: core.Moment) -> bool:
+def stored(cycle: Cycle, known: Evidence, moment: core.Moment) -> bool:
     """Whether the table ``members`` holds the model of this training."""
-    return _row(workspace, moment, training_key(workspace, known, moment)) is not None
+    key = training_key(cycle.workspace, known, moment, halves=_turned(cycle, moment))
+    return _row(cycle.workspace, moment, key) is not None
+
+
+def _turned(cycle: Cycle, moment: core.Moment) -> bool:
+    """Whether a member's halves are learned: it has some, and the window that was judged on last
+    before its moment surprised."""
+    if not core.has_halves(moment.member):
+        return False
+    seen = [
+        d.levelled_losses or d.recipe_losses
+        for d in cycle.history
+        if d.lineage and d.lineage.members and d.as_of < moment.as_of
+    ]
+    return core.surprised(core.nats(cycle.workspace.definition.label.objective, seen))
 
 
 def _row(workspace: Workspace, moment: core.Moment, key: str) -> Mapping[str, Any] | None:
@@ -159,14 +174,14 @@ def train(
     as_of: int,
     teacher: core.Trained | None = None,
     *,
-    trial: bool = False,
+    halves: bool,
 ) -> core.Trained:
     """Train a member as of its moment.
 
     Args:
         known: what was read from the tables, as of ``as_of`` (ticks).
         teacher: the model that labels what has no label yet, for a member that has a teacher.
-        trial: its halves are not learned.
+        halves: whether each half of its rows is learned too.
 
     Raises:
         NoCandidate: too few rows, one class only, and so on.
@@ -191,7 +206,7 @@ def train(
         taught.rows,
         moment.as_of - definition.label_delay if taught.rows else None,
         taught.note,
-        None if trial else core.halves_loss(training, definition, moment.member),
+        core.halves_loss(training, definition, moment.member) if halves else None,
     )
 
 
@@ -272,7 +287,7 @@ def training_key(
     moment: core.Moment,
     teacher: core.Trained | None = None,
     *,
-    trial: bool = False,
+    halves: bool,
 ) -> str:
     """The digest of everything that decides the member's bytes, and what is kept beside them.
 
@@ -284,8 +299,8 @@ def training_key(
         for name, windows in known.sizes.items()
     }
     more: dict[str, Any] = {} if teacher is None else {"teacher": sha256(teacher.model)}
-    if trial and core.has_halves(moment.member):
-        more["halves"] = False
+    if halves:
+        more["halves"] = True
     return digest_of(
         {
             **more,

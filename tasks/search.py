@@ -188,7 +188,7 @@ def of_members(
             return 0.0
         before = moments[trial.parent].train_before
         member = Member.model_validate(dict(trial.recipe))
-        return work_of(known, definition, member, before, trial=True)
+        return work_of(known, definition, member, before)
 
     def score(trial: core.Trial) -> Floats:
         member, parent = Member.model_validate(dict(trial.recipe)), moments[trial.parent]

@@ -93,7 +93,8 @@ def _mixture(workspace: Workspace, known: Known, lineage: Lineage) -> Lineage:
         recipe = Member.model_validate(dict(member.recipe))
         moment = core.Moment(recipe, member.as_of, member.train_from, member.train_before)
         teacher = next((p for p in parts if p.name == recipe.teacher), None)
-        parts.append(members.train(workspace, known, moment, lineage.as_of, teacher))
+        halves = member.halves is not None
+        parts.append(members.train(workspace, known, moment, lineage.as_of, teacher, halves=halves))
     again = [
         replace(
             m,
@@ -102,7 +103,7 @@ def _mixture(workspace: Workspace, known: Known, lineage: Lineage) -> Lineage:
             pseudo_rows=p.pseudo_rows,
             pseudo_from=p.pseudo_from,
             pseudo_note=p.pseudo_note,
-            halves=None if m.halves is None else told.halves,  # older models have none
+            halves=told.halves,
             levelled_halves=None if m.levelled_halves is None else told.levelled_halves,
         )
         for m, p in zip(lineage.members, parts, strict=True)

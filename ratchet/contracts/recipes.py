@@ -61,7 +61,7 @@ STANDARD = (
     Member(
         name="recent", every=2, history=6, max_depth=3, rounds=50, learning_rate=0.2, **_CAREFUL
     ),
-    Member(name="fresh", history=1, max_depth=3, rounds=25, learning_rate=0.3, **_CAREFUL),
+    Member(name="fresh", history=1, max_depth=5, rounds=25, learning_rate=0.3, **_CAREFUL),
 )
 
 

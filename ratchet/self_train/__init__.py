@@ -37,7 +37,7 @@ from ratchet.self_train.economics import (
     units_of,
 )
 from ratchet.self_train.fit import train
-from ratchet.self_train.halves import HalvesLoss, foreseen, halves_loss, has_halves
+from ratchet.self_train.halves import HalvesLoss, foreseen, halves_loss, has_halves, surprised
 from ratchet.self_train.level import Level, LevelSeen, levelled_loss, see_level, settle_level
 from ratchet.self_train.members import Moment, Plan, at, moments, now, plan
 from ratchet.self_train.mixture import Weighing, nats, weigh
@@ -132,6 +132,7 @@ __all__ = [
     "split",
     "staleness",
     "stand_in",
+    "surprised",
     "teach",
     "temper",
     "train",

@@ -6,12 +6,14 @@
 After an abrupt change every model that is scored has learned the old concept, the one of the newest
 window too; that its successor has learned the new one is seen only when the window after is scored.
 But the window itself says so: each half of it, learned by the member's recipe, is scored on the
-other. Promise: plain functions; nothing is used that the member has not learned itself.
+other. That costs as much as the training itself, so it is asked only of a window that surprised all
+members. Promise: plain functions; nothing is used that the member has not learned itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,9 +30,25 @@ if TYPE_CHECKING:
     from ratchet.self_train.training_set import TrainingSet
 
 
+TURNED = 0.05  # nats by which a window surprises
+PAST = 6  # windows that it is compared with
+
+
+def surprised(losses: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the newest window looks as if the world had turned: the least loss of any member is
+    larger than in the windows before it, by :data:`TURNED` on average.
+
+    Args:
+        losses: member to mean loss, in nats, of windows whose labels are mature, oldest first.
+    """
+    least = [min(known) for w in losses if (known := [v for v in w.values() if math.isfinite(v)])]
+    past = least[-1 - PAST : -1]
+    return bool(past) and least[-1] - math.fsum(past) / len(past) > TURNED
+
+
 def has_halves(recipe: Recipe) -> bool:
-    """Whether training it also means to learn each half of its rows: what learns the newest window
-    alone, each window anew, from true labels."""
+    """Whether each half of its rows may be learned too: what learns the newest window alone, each
+    window anew, from true labels."""
     return (
         isinstance(recipe, Member)
         and recipe.history == 1

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from ratchet.contracts.lineage import Decision, Lineage, MemberLineage
 from ratchet.contracts.recipes import Member
-from ratchet.self_train import TrainingSet, foreseen, halves_loss, has_halves, training_set
-from tasks.economics import work_of
+from ratchet.self_train import TrainingSet, foreseen, halves_loss, surprised, training_set
 from tasks.members import weigh
 from tests.learning import definition, labels_of, prepare, stream
 
@@ -135,18 +132,11 @@ def test_a_lineage_without_halves_keeps_its_digest() -> None:
     assert part("fresh", 700, 0.25).as_json()["halves"] == 0.25
 
 
-def test_learning_the_halves_too_is_work_as_much_again() -> None:
-    members = {
-        "fresh": Member(name="fresh", every=1, history=1, rounds=10),
-        "recent": Member(name="recent", every=2, history=1, rounds=10),
-        "pupil": Member(name="pupil", every=1, history=1, rounds=10, teacher="recent"),
-    }
-    some = SimpleNamespace(within=lambda since, before: slice(100, 400))
-    known = cast(Any, SimpleNamespace(labelled=some))
-    work = {name: work_of(known, definition(), m, 500) for name, m in members.items()}
-    assert {name: has_halves(m) for name, m in members.items()} == {
-        "fresh": True,
-        "recent": False,
-        "pupil": False,
-    }
-    assert work["fresh"] == 2 * work["recent"] == 2 * work["pupil"] > 0
+def test_only_a_window_that_surprised_all_members_has_its_halves_learned() -> None:
+    calm = [{"old": 0.5 + 0.01 * (i % 3), "fresh": 0.6} for i in range(8)]
+    assert not surprised([]) and not surprised([{"old": 9.0}]) and not surprised(calm)
+    assert not surprised([*calm, {"old": 0.9, "fresh": 0.55}])  # one of them knows it
+    assert surprised([*calm, {"old": 0.9, "fresh": 0.8}])
+    assert not surprised([*calm, {"old": 0.9, "fresh": 0.8}, {"old": 0.9, "fresh": 0.5}])
+    assert surprised([*calm, {"old": float("nan"), "fresh": 0.8}])
+    assert not surprised([*([{"old": 0.2}] * 8), *([{"old": 0.6}] * 6), {"old": 0.62}])  # long ago
