@@ -3,7 +3,8 @@
 Run ``make bench-engine``. Every policy sees the same windows with the same label delay; a window
 is scored before anything of it is learned. Streams that were tuned on are run with ``--tune`` alone
 and are not reported. What is not run again stays in the files, so a run can be cut in pieces:
-``python -m benchmarks.engine --streams bank --delays 0 2``.
+``python -m benchmarks.engine --streams bank --delays 0 2``. ``--tables FILE.parquet --out FOLDER``
+plays streams of one's own.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def _arguments() -> argparse.Namespace:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--out", default="benchmarks/results")
     asked.add_argument("--streams", nargs="+", choices=streams.STREAMS)
+    asked.add_argument("--tables", nargs="+", default=[], help="Parquet files instead; y: 0 or 1")
     asked.add_argument("--bank", default="../shared/data/bank_marketing.parquet")
     asked.add_argument("--delays", nargs="+", type=int, default=[0, 2, 5], help="windows")
     asked.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
@@ -65,7 +67,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _streams(asked: argparse.Namespace) -> Iterator[streams.Stream]:
-    for name in asked.streams:
+    for path in asked.tables:
+        yield streams.table(Path(path))
+    for name in asked.streams if not asked.tables else ():
         if name == "flights":
             yield streams.flights(weeks=asked.weeks)
         elif name == "bank" and not Path(asked.bank).is_file():

@@ -67,6 +67,38 @@ def bank(path: Path, seed: int = 0) -> Stream:
     return _of_tables(tables(path, batches=1), seed)
 
 
+def table(path: Path, count: int = COUNT) -> Stream:
+    """A Parquet file of one's own, rows in order of time, in so many windows of as many rows each.
+
+    Column ``y`` is the label, 0 or 1; all others are features, texts as categories.
+
+    Raises:
+        ValueError: no such column, or it holds other values.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+    from pyarrow import types
+
+    rows = pq.read_table(path)
+    if "y" not in rows.column_names:
+        raise ValueError(f"{path}: no column y; found {rows.column_names}")
+    y = rows["y"].to_numpy().astype(np.float32)
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(f"{path}: column y must be 0 or 1; found {np.unique(y)[:5]}")
+    kinds, columns = {}, []
+    for name in (n for n in rows.column_names if n != "y"):
+        column = rows[name].combine_chunks()
+        text = types.is_string(column.type) or types.is_large_string(column.type)
+        kinds[name] = "category" if text else "number"
+        if text:
+            column = pc.index_in(column, value_set=pc.unique(pc.drop_null(column)).sort())
+        columns.append(pc.cast(column, pa.float32()).to_numpy(zero_copy_only=False))
+    matrix = np.column_stack(columns)
+    parts = np.array_split(np.arange(len(y)), count)
+    return Stream(path.stem, 0, kinds, [Rows(matrix[p], y[p]) for p in parts])
+
+
 def _of_tables(tables: Any, seed: int) -> Stream:
     import pyarrow as pa
     import pyarrow.compute as pc
