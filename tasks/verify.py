@@ -171,7 +171,12 @@ def _weights(workspace: Workspace, lineage: Lineage, again: Lineage) -> Evidence
     shown += "".join(f", level {shift:+.4f}" for shift in lineage.level)
     shown += f", temperature {lineage.temperature:.4f}"
     text = f"{shown}; from the losses of earlier decisions they differ by at most {worst:.1g}"
-    return Evidence(name, Verdict.PASS if worst < 1e-9 else Verdict.BLOCK, text)
+    if worst < 1e-9:
+        return Evidence(name, Verdict.PASS, text)
+    if lineage.code_digest != code_digest():
+        text += "; it was made by other code, which may have weighed otherwise: verify it with that"
+        return Evidence(name, Verdict.INCONCLUSIVE, text)
+    return Evidence(name, Verdict.BLOCK, text)
 
 
 def _apart(one: Sequence[float], other: Sequence[float]) -> float:

@@ -100,6 +100,24 @@ def test_verify_trains_each_member_again_and_weighs_it_again(tmp_path: Path) -> 
     assert {e.verdict for e in found} == {Verdict.PASS}
 
 
+@pytest.mark.parametrize(
+    ("code", "verdict"), [(None, Verdict.BLOCK), ("0" * 64, Verdict.INCONCLUSIVE)]
+)
+def test_verify_sees_another_sharpness_and_what_other_code_made(
+    tmp_path: Path, code: str | None, verdict: Verdict
+) -> None:
+    project(tmp_path, 9, MIXED)
+    space, made = run(tmp_path)
+    lineage = made[-1].lineage
+    assert lineage is not None
+    surer = [replace(m, sharpness=m.sharpness * 1.01) for m in lineage.members]
+    other = replace(lineage, members=tuple(surer), code_digest=code or lineage.code_digest)
+    found = _weights(space, other, lineage)
+    assert found.verdict is verdict
+    assert f"{surer[0].weight:.4f} x {surer[0].sharpness:.4f}" in found.arithmetic
+    assert _weights(space, lineage, lineage).verdict is Verdict.PASS
+
+
 def test_what_a_revoked_source_sent_leaves_every_member(tmp_path: Path) -> None:
     """A kept model is no hiding place: the revocation changes what its training is called."""
     project(tmp_path, 8, MIXED)
