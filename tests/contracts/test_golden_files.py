@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ratchet.adapters.bundle_files import read_bundle_files
-from ratchet.contracts.bundle import Manifest, unpack
+from ratchet.contracts.bundle import FORMAT, Manifest, unpack
 from ratchet.contracts.evidence import Verdict
 from ratchet.contracts.lineage import Decision, Lineage
 from ratchet.contracts.score import predict
@@ -50,6 +50,14 @@ def test_a_manifest_of_the_first_layout_is_read_and_written_back_byte_by_byte():
     assert manifest.to_bytes() == data
 
 
+def test_a_mixture_with_sharpened_members_is_read_and_written_back_byte_by_byte():
+    data = (GOLDEN / "manifest-v3.json").read_bytes()
+    manifest = Manifest.from_bytes(data)
+    assert manifest.format == 3
+    assert {m.name: m.sharpness for m in manifest.lineage.members} == {"anchor": 0.75, "fresh": 1.0}
+    assert manifest.to_bytes() == data
+
+
 def test_a_model_of_the_first_layout_loads_and_predicts_what_it_did():
     expected = content("bundle-v1-scores.json")
     bundle = unpack(read_bundle_files(GOLDEN / "bundle-v1"), expected["digest"])
@@ -65,6 +73,6 @@ def test_keys_of_newer_releases_are_ignored(name):
 
 
 def test_a_manifest_of_a_newer_layout_is_refused_with_what_to_do():
-    value = content("manifest-v1.json") | {"format": 3}
+    value = content("manifest-v1.json") | {"format": FORMAT + 1}
     with pytest.raises(ModelError, match="upgrade Ratchet"):
         Manifest.from_bytes(json.dumps(value).encode())
