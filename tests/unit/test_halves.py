@@ -9,8 +9,17 @@ import pytest
 
 from ratchet.contracts.lineage import Decision, Lineage, MemberLineage
 from ratchet.contracts.recipes import Member
-from ratchet.self_train import TrainingSet, foreseen, halves_loss, surprised, training_set
-from tasks.members import weigh
+from ratchet.self_train import (
+    BOLDNESS,
+    SHARPNESS,
+    TrainingSet,
+    foreseen,
+    halves_loss,
+    surprised,
+    training_set,
+)
+from ratchet.self_train.level import SHARES
+from tasks.members import level, sharpen, temper, weigh
 from tests.learning import definition, labels_of, prepare, stream
 
 FRESH = Member(name="fresh", history=1, rounds=12, max_depth=3)
@@ -115,6 +124,30 @@ def test_where_losses_are_levelled_the_levelled_halves_count() -> None:
     assert found.weights["old"] > 0.8 and "halves" not in found.because
     turned = weigh(definition(), seen, [old, replace(fresh, levelled_halves=0.2)])
     assert turned.weights["fresh"] > 0.8 and "(loss 0.2000)" in turned.because
+
+
+def test_the_level_that_served_knows_no_window_that_ended_later() -> None:
+    losses = {f"{s:g}": 0.7 - 0.1 * s for s in SHARES}
+    seen = [
+        replace(decision(w, {"old": 0.5}, 0), level={"asked": (0.1 * w,), "losses": losses})
+        for w in range(1, 9)
+    ]
+    for before in (100, 300, 500, 900):  # a window w ends at 100 w
+        known = [d for d in seen if d.as_of < before]
+        assert level(definition(), seen, before=before) == level(definition(), known)
+    assert level(definition(), seen, before=500).whole != level(definition(), seen).whole
+    assert level(definition(), seen, before=100).whole == ()
+
+
+def test_what_older_releases_recorded_makes_no_member_less_sure_and_no_mixture_surer() -> None:
+    bold = {f"{s:g}": 1.0 - 0.1 * s for s in BOLDNESS}
+    old = [replace(decision(w, {"old": 0.5}, 0), sharpness_losses=bold) for w in range(20)]
+    assert sharpen(old, ["old"]) == {"old": 1.0}
+    assert temper(old).value == 1
+    blunt = {"old": {f"{s:g}": 0.5 + 0.1 * s for s in SHARPNESS}}
+    new = [replace(d, member_sharpness=blunt) for d in old]
+    assert sharpen(new, ["old"])["old"] < 0.5
+    assert temper(new).value < 0.7
 
 
 def test_halves_of_another_window_say_nothing() -> None:
