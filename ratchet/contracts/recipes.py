@@ -57,9 +57,9 @@ _CAREFUL: dict[str, Any] = {"min_child_weight": 10, "max_bin": 64}
 
 # All that was ever known, seldom; the last weeks, often; the newest labels, always.
 STANDARD = (
-    Member(name="anchor", every=5, max_depth=6, rounds=60, learning_rate=0.15, **_CAREFUL),
+    Member(name="anchor", every=5, max_depth=6, rounds=40, learning_rate=0.2, **_CAREFUL),
     Member(
-        name="recent", every=2, history=6, max_depth=3, rounds=50, learning_rate=0.2, **_CAREFUL
+        name="recent", every=2, history=6, max_depth=3, rounds=30, learning_rate=0.3, **_CAREFUL
     ),
     Member(name="fresh", history=1, max_depth=5, rounds=25, learning_rate=0.3, **_CAREFUL),
 )
