@@ -8,10 +8,12 @@ of its times. Payload columns (the declared features) follow them under their ow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 KEY = "_key"  # string: the row's key; several key columns are joined by "|"
 EVENT = "_event"  # int64 tick: when it happened
@@ -270,3 +272,13 @@ def notifications_schema() -> pa.Schema:
             ("at", pa.timestamp("us", tz="UTC")),
         ]
     )
+
+
+def as_numbers(column: Any) -> NDArray[np.float64]:
+    """An Arrow column as floats, shape (rows,); null is NaN."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    filled = pc.fill_null(pc.cast(column, pa.float64()), float("nan"))
+    return np.asarray(filled.to_numpy(), dtype=np.float64)

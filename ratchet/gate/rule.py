@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from ratchet.contracts.columns import as_numbers
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -95,13 +97,3 @@ class Rule:
         known = {f.name for f in fields(Condition)}
         kept = ({k: v for k, v in one.items() if k in known} for one in value)
         return cls(tuple(Condition(**one) for one in kept))
-
-
-def as_numbers(column: Any) -> NDArray[np.float64]:
-    """An Arrow column as floats, shape (rows,); null is NaN."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    filled = pc.fill_null(pc.cast(column, pa.float64()), float("nan"))
-    return np.asarray(filled.to_numpy(), dtype=np.float64)

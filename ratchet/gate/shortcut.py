@@ -12,7 +12,7 @@ Three things give it away:
 * **Time.** Rows that became known only when their label was known may hold what the outcome wrote;
   rows of the same time that were known before cannot. A feature that predicts better by itself
   among the late ones, by more than :data:`CONTRAST`, leaks.
-* **Perfection.** The feature predicts the label nearly by itself.
+* **Perfection.** The feature tells the label nearly by itself (:mod:`ratchet.contracts.power`).
 
 A jump beside one of the others blocks. One of them alone may be honest: a world that has turned
 makes a feature jump, and who is late may be easier to tell. So it is a doubt that a person has to
@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from ratchet.contracts.calibration import equal_mass
 from ratchet.contracts.evidence import Evidence, Verdict, telling
-from ratchet.contracts.metrics import auc, clustered_error, student_quantile
-from ratchet.gate.rule import as_numbers
+from ratchet.contracts.metrics import student_quantile
+from ratchet.contracts.power import PERFECT, Power, groups, power_among, two_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +48,6 @@ CHECK = "gate.shortcut"
 JUMP = 0.3  # share of the gain, further than in the champion
 LEAN = 0.05  # share of the gain from which a feature is looked at, and further than in the champion
 CONTRAST = 0.1  # AUC by itself, of rows known late less rows known early
-PERFECT = 0.98  # AUC by itself
-LEAST_ROWS = 100  # of a group, for its AUC
-BINS = 20  # of a number
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +74,6 @@ class ShortcutInput:
     after: Mapping[str, float]
 
 
-class Power(NamedTuple):
-    """How well one feature predicts by itself: an AUC, its standard error, and of how many rows."""
-
-    value: float
-    error: float
-    rows: int
-
-
 def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evidence]:
     """``gate.shortcut``: each feature that carries more than :data:`LEAN` of the candidate's gain.
 
@@ -106,32 +95,14 @@ def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evide
     return [min(found, key=lambda e: (*telling(e), not e.details["doubt"]))]
 
 
-def power(y: Floats, codes: Ints, blocks: Ints) -> Power:
-    """AUC of one feature's groups, each scored by its mean label in the other fold.
-
-    Args:
-        y: shape (rows,), 0 or 1.
-        codes: shape (rows,): group of each row, from 0.
-        blocks: shape (rows,): block of event time; odd and even ones are the folds.
-    """
-    import numpy as np
-
-    scores, groups = np.empty(len(y)), int(codes.max()) + 1 if len(codes) else 1
-    for fold in (0, 1):
-        others = blocks % 2 != fold
-        base = float(y[others].mean()) if others.any() else 0.5
-        sums = np.bincount(codes[others], y[others], minlength=groups) + base
-        rates = sums / (np.bincount(codes[others], minlength=groups) + 1)
-        scores[~others] = rates[codes[~others]]
-    found = auc(y, scores)
-    return Power(found.value, clustered_error(found.influence, blocks), len(y))
-
-
 def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: float) -> Evidence:
     import numpy as np
 
-    y, blocks = _binary(request.y, definition), equal_mass(request.events, definition.gate.blocks)
-    codes = _groups(request.rows[name], definition.features[name])
+    y, blocks = (
+        two_classes(definition.label.objective, request.y),
+        equal_mass(request.events, definition.gate.blocks),
+    )
+    codes = groups(request.rows[name], definition.features[name])
     steps = student_quantile(1 - alpha, max(int(blocks.max()), 4))
     first = request.before is None
     before = 0.0 if request.before is None else request.before.get(name, 0.0)
@@ -139,7 +110,7 @@ def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: flo
     # The held-out rows by blocks of their own: of those of all windows they span only a few.
     own = np.zeros(len(y), dtype=np.int64)
     own[request.held] = equal_mass(request.events[request.held], definition.gate.blocks)
-    alone = _part(y, codes, own, request.held) or Power(0.5, 1.0, 0)
+    alone = power_among(y, codes, own, request.held) or Power(0.5, 1.0, 0)
     contrast, said_time = _time(y, codes, blocks, request.late, steps)
     lower = alone.value - steps * alone.error
     late, perfect, jumped = contrast > CONTRAST, lower >= PERFECT, rise > JUMP
@@ -168,7 +139,7 @@ def _time(
     import numpy as np
 
     together = np.intersect1d(blocks[late], blocks[~late])
-    parts = [_part(y, codes, blocks, m & np.isin(blocks, together)) for m in (late, ~late)]
+    parts = [power_among(y, codes, blocks, m & np.isin(blocks, together)) for m in (late, ~late)]
     after, early = parts
     if after is None or early is None:
         counts = f"{int(late.sum()):,} rows known as late as their label, {int((~late).sum()):,}"
@@ -181,41 +152,3 @@ def _time(
         f"{early.value:.3f} of {early.rows:,} known before: lower bound {lower:+.3f} {sign} "
         f"{CONTRAST:g}"
     )
-
-
-def _part(y: Floats, codes: Ints, blocks: Ints, mine: NDArray[np.bool_]) -> Power | None:
-    import numpy as np
-
-    counts = np.bincount(y[mine].astype(np.int64), minlength=2)
-    if mine.sum() < LEAST_ROWS or counts.min() < 10 or len(np.unique(blocks[mine])) < 4:
-        return None
-    _, inner = np.unique(blocks[mine], return_inverse=True)
-    return power(y[mine], codes[mine], inner)
-
-
-def _binary(y: Floats, definition: Definition) -> Floats:
-    """Two classes of any target: the most frequent class, or above the median."""
-    import numpy as np
-
-    if definition.label.objective == "binary":
-        return y
-    if definition.label.objective == "regression":
-        return np.asarray(y > np.median(y), dtype=np.float64)
-    return np.asarray(y == np.bincount(y.astype(np.int64)).argmax(), dtype=np.float64)
-
-
-def _groups(column: Any, kind: str) -> Ints:
-    """A group from 0 for each value of a category, or each of about equally many numbers."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if kind == "category":
-        found = pc.dictionary_encode(pc.cast(column, pa.string()), null_encoding="encode")
-        found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
-        return np.asarray(found.indices.to_numpy(), dtype=np.int64)
-    numbers = as_numbers(column)
-    there = ~np.isnan(numbers)
-    codes = np.zeros(len(numbers), dtype=np.int64)  # 0: missing
-    codes[there] = equal_mass(numbers[there], BINS) + 1
-    return codes

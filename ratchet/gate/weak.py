@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
-from ratchet.gate.rule import Condition, Rule, as_numbers
+from ratchet.contracts.columns import as_numbers
+from ratchet.gate.rule import Condition, Rule
 
 if TYPE_CHECKING:
     import numpy as np

@@ -70,9 +70,10 @@ def _table(rows: dict[str, tuple[Any, str]]) -> Table:
 
     table = tomlkit.table()
     for key, (value, comment) in rows.items():
-        table.add(key, value)
+        item = tomlkit.item(value)
         if comment:
-            table[key].comment(comment)
+            item.comment(comment)
+        table.add(key, item)
     return table
 
 
@@ -185,4 +186,6 @@ def _gate(inferred: Inferred, held: int) -> Table:
         f"{_METRIC[objective]}, lower bound; this is chance: raise it if you can",
     )
     rows["max_calibration_error"] = (0.2, "")
+    rows["discover"] = (True, "search for groups that get worse and that nobody declared")
+    rows["shortcuts"] = (True, "features that may leak the label: block, or ask a person")
     return _table(rows)

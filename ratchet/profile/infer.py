@@ -13,6 +13,7 @@ from ratchet.profile.clock import infer_time
 from ratchet.profile.delay import infer_delay
 from ratchet.profile.drift import about_empty, new_share
 from ratchet.profile.features import choose_features, choose_slices, infer_key
+from ratchet.profile.leaks import about_leaks
 from ratchet.profile.target import infer_target
 from ratchet.profile.values import Inferred, InitOptions, Timeline, column_of, shown
 
@@ -79,6 +80,7 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
             *chosen.said,
             *_about_new_values(changing),
             *about_empty(table, chosen.kinds, time),
+            *about_leaks(table, chosen.kinds, target, time),
         ),
     )
 

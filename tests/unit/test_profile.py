@@ -341,6 +341,38 @@ def test_columns_that_teach_nothing_are_left_out_and_said():
     assert set(parse(pipeline_toml(found)).source.ignore) == set(expected)
 
 
+@pytest.mark.parametrize("objective", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("text", [False, True])
+def test_what_tells_the_label_by_itself_is_named_and_kept(objective, text):
+    n = 5000
+    rng = np.random.default_rng(3)
+    states = rng.integers(0, 6, n)  # of an order; some of them mean the same label
+    target = {"binary": states > 2, "multiclass": np.array([0, 0, 0, 1, 2, 2])[states]}
+    names = np.array(["placed", "packed", "sent", "lost", "returned", "refused"])
+    y = target[objective].astype(int) if objective in target else states + rng.normal(0, 0.1, n)
+    late = pa.array(names[states]) if text else pa.array(states + rng.normal(0, 0.01, n))
+    strong = y + rng.normal(0, 1.5 * np.std(y), n)  # honest: an AUC of .8 or so by itself
+    found = infer(stream(n, y=pa.array(y), status=late, strong=pa.array(strong)), options())
+    assert found.features["status"] == ("category" if text else "number")
+    (said,) = (s for s in sentences(found) if "tells the label" in s or "tell the label" in s)
+    assert "'status' (AUC " in said
+    assert "strong" not in said
+
+
+def test_an_honest_sample_is_not_said_to_leak():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        columns = {f"x{i}": pa.array(rng.normal(size=400)) for i in range(20)}
+        y = pa.array((rng.random(400) < 0.05).astype(int))
+        said = sentences(infer(stream(400, y=y, **columns), options()))
+        assert not [s for s in said if "tells the label" in s or "tell the label" in s]
+
+
+def test_a_new_pipeline_looks_for_leaks_and_for_groups_that_get_worse():
+    gate = parse(pipeline_toml(infer(stream(), options()))).gate
+    assert (gate.shortcuts, gate.discover) == (True, True)
+
+
 def test_a_regression_target_under_another_unit_is_a_leak():
     target = np.random.default_rng(1).normal(20, 5, 5000)
     table = stream(y=pa.array(target), fahrenheit=pa.array(target * 1.8 + 32))

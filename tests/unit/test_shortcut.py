@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.contracts.evidence import Evidence, Verdict
+from ratchet.contracts.power import power
 from ratchet.gate import ShortcutInput, judge_shortcut
-from ratchet.gate.shortcut import power
 from tests.learning import definition
 
 PIPELINE = definition(gate="shortcuts = true")
