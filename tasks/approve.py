@@ -17,6 +17,7 @@ from tasks import decisions, show
 from tasks.cycle import Cycle
 from tasks.recover import begin
 from tasks.self_train import STOOD_IN
+from tasks.shortcut import settle_doubts
 
 if TYPE_CHECKING:
     from tasks.workspace import Workspace
@@ -37,7 +38,10 @@ def have_the_last_word(cycle: Cycle) -> None:
         cycle.gate_evidence.append(core.awaiting(cycle.workspace.name, cycle.label, doubts))
         return
     digest = candidate.manifest.lineage.model_digest
-    cycle.gate_evidence.append(core.answered(cycle.answer, digest))
+    said = core.answered(cycle.answer, digest)
+    cycle.gate_evidence.append(said)
+    if said.verdict.lets_through:
+        settle_doubts(cycle)
 
 
 def open_question(workspace: Workspace, what: str | None) -> Decision:

@@ -28,7 +28,7 @@ from tasks.labelled import (
     window_indices,
 )
 from tasks.sealed import read_sealed, sealed_mask, unsealed_of
-from tasks.shortcut import shortcut_input
+from tasks.shortcut import keep_doubts, shortcut_input
 from tasks.taught import untaught
 from tasks.true_objective import true_input
 
@@ -67,7 +67,9 @@ def gate(cycle: Cycle) -> None:
         true = true_input(cycle, request, _anchor(cycle))
         cycle.gate_evidence += core.judge_true_objective(true, definition)
     if definition.gate.shortcuts:
-        cycle.gate_evidence += core.judge_shortcut(shortcut_input(cycle), definition)
+        leaning = core.judge_shortcut(shortcut_input(cycle), definition)
+        keep_doubts(cycle, leaning)
+        cycle.gate_evidence += leaning
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it asks the models again
         cycle.gate_evidence += fitness(cycle, request)
     if worst(e.verdict for e in cycle.gate_evidence).lets_through:  # it costs seconds

@@ -1,11 +1,14 @@
-"""What candidate and champion lean on, and which recent rows were known only with their label."""
+"""What candidate and champion lean on, which recent rows were known only with their label, and what
+is in doubt until a person has answered."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ratchet import gate as core
 from ratchet.contracts.columns import ACCEPTED, EVENT, KEY, KNOWN, LABEL, LABELS
+from ratchet.contracts.evidence import Evidence
 from tasks.cycle import Cycle
 from tasks.labelled import labelled
 from tasks.sealed import sealed_mask
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RECENT = 8  # windows, the held-out ones last
+LEDGER = "doubts"
 
 
 def shortcut_input(cycle: Cycle) -> core.ShortcutInput:
@@ -39,7 +43,25 @@ def shortcut_input(cycle: Cycle) -> core.ShortcutInput:
         held=events[kept] >= cut.holdout_from,
         before=champion.manifest.gains if champion else None,
         after=cycle.candidates[cycle.chosen or ""].manifest.gains,
+        window=cycle.label,
+        doubted=cycle.ledger.get(LEDGER, {}),
     )
+
+
+def keep_doubts(cycle: Cycle, evidence: Iterable[Evidence]) -> None:
+    """Enter what is in doubt, for the cycles to come, until a person approves of it."""
+    found = {n: since for e in evidence for n, since in e.details.get("doubted", {}).items()}
+    if found:
+        cycle.ledger[LEDGER] = {**cycle.ledger.get(LEDGER, {}), **found}
+
+
+def settle_doubts(cycle: Cycle) -> None:
+    """A person approved of this candidate, and so of what it leans on."""
+    leaning = {n for e in cycle.gate_evidence for n in e.details.get("doubted", {})}
+    kept = {n: since for n, since in cycle.ledger.get(LEDGER, {}).items() if n not in leaning}
+    cycle.ledger.pop(LEDGER, None)
+    if kept:
+        cycle.ledger[LEDGER] = kept
 
 
 def _late(cycle: Cycle, rows: pa.Table, known: tuple[int, int]) -> NDArray[np.bool_]:

@@ -16,9 +16,10 @@ Three things give it away:
 
 A jump beside one of the others blocks. One of them alone may be honest: a world that has turned
 makes a feature jump, and who is late may be easier to tell. So it is a doubt that a person has to
-settle before the candidate may serve (:mod:`ratchet.gate.approval`). Power that vanishes from one
-window to the next is no evidence either: that is drift, and a candidate that leaned on it shows it
-in the held-out rows, which come after all training.
+settle before the candidate may serve (:mod:`ratchet.gate.approval`). It stands until somebody has:
+a figure that falls below its limit for a week answers nothing. Power that vanishes from one window
+to the next is no evidence either: that is drift, and a candidate that leaned on it shows it in the
+held-out rows, which come after all training.
 
 Promise: how well a feature predicts is measured across two folds, never on rows that set it up.
 """
@@ -26,7 +27,7 @@ Promise: how well a feature predicts is measured across two folds, never on rows
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ratchet.contracts.calibration import equal_mass
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-CHECK = "gate.shortcut"
+CHECK, BLOCK = "gate.shortcut", Verdict.BLOCK
 JUMP = 0.3  # share of the gain, further than in the champion
 LEAN = 0.05  # share of the gain from which a feature is looked at, and further than in the champion
 CONTRAST = 0.1  # AUC by itself, of rows known late less rows known early
@@ -63,6 +64,8 @@ class ShortcutInput:
         held: shape (rows,): whether the row was held out.
         before, after: feature to its share of the gain in champion and candidate; ``before`` is
             None without a champion.
+        window: the label of this cycle's window.
+        doubted: feature to the window since which it is in doubt and nobody has answered.
     """
 
     y: Floats
@@ -72,15 +75,18 @@ class ShortcutInput:
     held: NDArray[np.bool_]
     before: Mapping[str, float] | None
     after: Mapping[str, float]
+    window: str = ""
+    doubted: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evidence]:
     """``gate.shortcut``: each feature that carries more than :data:`LEAN` of the candidate's gain.
 
     BLOCK where its share has jumped and time or perfection speaks against it; WARN where only one
-    of these is so, with ``details["doubt"]`` true unless the champion leans on the feature as much.
-    Without a champion every share counts as a rise, a jump alone is no doubt, and perfection is.
-    Nothing at all where ``gate.shortcuts`` is not set.
+    of these is so or was so before, with ``details["doubt"]`` true unless the champion leans on the
+    feature as much. Without a champion every share counts as a rise, a jump alone is no doubt, and
+    perfection is. ``details["doubted"]`` is what a later cycle has to know: every feature that was
+    blocked or is in doubt, and since when. Nothing at all where ``gate.shortcuts`` is not set.
     """
     if not definition.gate.shortcuts:
         return []
@@ -92,7 +98,10 @@ def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evide
         return [Evidence(CHECK, Verdict.PASS, text, most, LEAN)]
     alpha = definition.gate.alpha / len(leaning)  # Bonferroni
     found = [_judge(name, request, definition, alpha) for name in leaning]
-    return [min(found, key=lambda e: (*telling(e), not e.details["doubt"]))]
+    told = min(found, key=lambda e: (*telling(e), not e.details["doubt"]))
+    names = [e.details["feature"] for e in found if e.details["doubt"] or e.verdict is BLOCK]
+    doubted = {n: request.doubted.get(n, request.window) for n in names}
+    return [replace(told, details={**told.details, "doubted": doubted})]
 
 
 def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: float) -> Evidence:
@@ -114,10 +123,11 @@ def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: flo
     contrast, said_time = _time(y, codes, blocks, request.late, steps)
     lower = alone.value - steps * alone.error
     late, perfect, jumped = contrast > CONTRAST, lower >= PERFECT, rise > JUMP
+    since = request.doubted.get(name)
     if jumped and (late or (perfect and not first)):
-        verdict, doubt = Verdict.BLOCK, False
+        verdict, doubt = BLOCK, False
     else:
-        doubt = (late and rise > LEAN) or (jumped and (perfect or not first))
+        doubt = (rise > LEAN and (late or bool(since))) or (jumped and (perfect or not first))
         verdict = Verdict.WARN if doubt or late else Verdict.PASS
     said = f"{name} carries {request.after[name]:.2f} of the gain"
     if not first:
@@ -125,6 +135,8 @@ def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: flo
         said += f", {before:.2f} in the champion: {rise:+.2f} {sign} {JUMP:g}"
     said += f"; by itself AUC {alone.value:.3f}, lower bound {lower:.3f} "
     said += f"{'>=' if perfect else '<'} {PERFECT:g}; {said_time}"
+    if since and doubt:
+        said += f"; in doubt since {since}, and nobody has answered"
     details = {"feature": name, "late_rows": int(request.late.sum()), "doubt": doubt}
     return Evidence(CHECK, verdict, said, rise, JUMP, details)
 

@@ -24,6 +24,15 @@ def run(home: Path):
     return list(run_windows(space, windows.undecided(space, None, None)))
 
 
+def leak(home: Path, index: int) -> None:
+    """A window in which ``z`` follows the outcome."""
+    rows = window_rows(index, rows=600, slope=1.0)
+    random = np.random.default_rng(index)
+    written = 2 * rows["y"].to_numpy() - 1 + random.normal(0, 0.7, rows.num_rows)
+    place = rows.schema.get_field_index("z")
+    land_window(home, index, rows.set_column(place, "z", pa.array(written)))
+
+
 def test_late_rows_are_told_from_those_that_were_known_before_their_label(tmp_path: Path) -> None:
     project(tmp_path, 0, WATCHFUL)
     rows = window_rows(1, rows=600)
@@ -55,11 +64,7 @@ def test_a_feature_that_suddenly_carries_the_model_waits_for_a_person(tmp_path: 
         land_window(tmp_path, index, window_rows(index, rows=600, slope=1.0))
     made = run(tmp_path)
     for index in range(4, 10):
-        rows = window_rows(index, rows=600, slope=1.0)
-        random = np.random.default_rng(index)
-        written = 2 * rows["y"].to_numpy() - 1 + random.normal(0, 0.7, rows.num_rows)
-        place = rows.schema.get_field_index("z")
-        land_window(tmp_path, index, rows.set_column(place, "z", pa.array(written)))
+        leak(tmp_path, index)
         made += run(tmp_path)
     asked = made[-1]
     assert asked.awaits_approval
@@ -67,7 +72,22 @@ def test_a_feature_that_suddenly_carries_the_model_waits_for_a_person(tmp_path: 
     assert "gate.shortcut: z carries" in asked.reasons[0]
     leaning = [d for d in made if any(e.details.get("doubt") for e in d.evidence)]
     assert all(d.outcome in ("held", "blocked") for d in leaning)
+    assert asked.ledger["doubts"] == {"z": leaning[0].window}
+    space = quick(workspace(tmp_path))
+    refused = settle(space, None, approve=False, by="kim", reason="who writes z?")
+    assert refused.ledger["doubts"] == asked.ledger["doubts"]
+    land_window(tmp_path, 10, window_rows(10, rows=600, slope=1.0))  # z is as it was before
+    land_window(tmp_path, 11, window_rows(11, rows=600, slope=1.0))
+    assert all(d.outcome in ("held", "blocked") for d in run(tmp_path))
+    made = []
+    for index in range(12, 18):
+        leak(tmp_path, index)
+        made += run(tmp_path)
+    assert all(d.outcome in ("held", "blocked") for d in made)
+    assert (asked := made[-1]).awaits_approval
+    assert f"in doubt since {leaning[0].window}" in asked.reasons[0]
     space = quick(workspace(tmp_path))
     said = settle(space, None, approve=True, by="kim", reason="z is measured since May")
     assert said.outcome == "promoted"
+    assert "doubts" not in said.ledger
     assert all(e.verdict.lets_through for e in verify(space, said.champion_after))

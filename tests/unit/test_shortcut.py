@@ -101,6 +101,26 @@ def test_a_jump_alone_is_a_doubt_and_late_rows_like_the_others_change_nothing() 
     assert judged(request(before=None)).verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("before", [None, {"x": 0.6, "z": 0.3, "kind": 0.1}])
+def test_a_doubt_stands_until_the_champion_leans_on_the_feature_as_much(
+    before: dict[str, float] | None,
+) -> None:
+    quiet = request(before=before)
+    assert judged(quiet).verdict is Verdict.PASS
+    found = judged(replace(quiet, doubted={"x": "2013-01-01", "kind": "2012-05-01"}))
+    assert (found.verdict, found.details["doubt"]) == (Verdict.WARN, True)
+    assert found.arithmetic.endswith("; in doubt since 2013-01-01, and nobody has answered")
+    assert found.details["doubted"]["x"] == "2013-01-01"
+    served = judged(replace(quiet, before=STRONG, doubted={"x": "2013-01-01"}))
+    assert (served.verdict, served.details["doubted"]) == (Verdict.PASS, {})
+
+
+def test_what_was_blocked_is_in_doubt_from_then_on() -> None:
+    found = judged(replace(request(leak=1.0, everywhere=True), window="2013-02-05"))
+    assert found.verdict is Verdict.BLOCK
+    assert found.details["doubted"] == {"x": "2013-02-05"}
+
+
 def test_no_feature_that_carries_much_passes_and_off_says_nothing() -> None:
     found = judged(request(leak=0.9, late=0.4, after={"x": 0.04, "z": 0.03, "kind": 0.02}))
     assert (found.verdict, found.measured) == (Verdict.PASS, 0.04)
