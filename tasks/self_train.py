@@ -156,7 +156,8 @@ def _mixture(cycle: Cycle, known: Evidence) -> dict[str, NDArray[np.float64]]:
     cycle.candidates[core.MIXTURE] = bundle
     cycle.baselines[core.MIXTURE] = core.best_constant(labels, len(definition.label.classes))
     cycle.chosen = core.MIXTURE
-    cycle.chosen_because = "; ".join((found.because, level.because, warmth.because))
+    sure = () if definition.label.objective == "regression" else (warmth.because,)
+    cycle.chosen_because = "; ".join((found.because, level.because, *sure))
     hold_out(cycle, known)
     margins = member_margins(bundle, cycle.judged_rows())
     sharp = sharpened(margins, sharpness)

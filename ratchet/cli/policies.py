@@ -20,13 +20,12 @@ def run_policies(
     pipeline: str, names: Sequence[str], start: str | None, end: str | None, *, as_json: bool
 ) -> None:
     """Replay the windows under each policy, or what is left of them, and print the table."""
+    quiet_logs()  # before Prefect is imported, which looks for its directory
+    from flows.retrain import run_windows
     from tasks import decisions
     from tasks.policies import compare, under
     from tasks.windows import undecided
     from tasks.workspace import open_workspace
-
-    quiet_logs()
-    from flows.retrain import run_windows
 
     played = []
     for name in names:

@@ -14,9 +14,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ratchet.self_train.shares import SHARES
+
 RATE = 25.0  # how fast weights follow losses
 DISCOUNT = 0.8  # what evidence is worth a window later
-SHARE = "0.3"  # of the weight that is dealt out evenly each window, so that no recipe dies out
+# Of the weight that is dealt out evenly each window, so that no recipe dies out.
+SHARE = f"{max(SHARES):g}"
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,13 @@ def weigh(
         The weights for the next window; all the same where nothing is known yet.
     """
     weights, seen = dict.fromkeys(names, 0.0), 0
-    for share, belief in (shares or {SHARE: 1.0}).items():
+    shares = shares or {SHARE: 1.0}
+    for share, belief in shares.items():
         found, seen = _weights(names, losses, rate, discount, float(share))
         weights = {n: w + belief * found[n] for n, w in weights.items()}
     total = math.fsum(weights.values())
     weights = {n: v / total for n, v in weights.items()}
-    return Weighing(weights, _reasons(weights, losses, seen))
+    return Weighing(weights, _reasons(weights, losses, seen, shares))
 
 
 def _weights(
@@ -110,7 +114,12 @@ def _shared(logs: Mapping[str, float], share: float) -> dict[str, float]:
     return {n: math.log(max(v, 1e-300)) for n, v in dealt.items()}  # 0 has no logarithm
 
 
-def _reasons(weights: Mapping[str, float], losses: Sequence[Mapping[str, float]], seen: int) -> str:
+def _reasons(
+    weights: Mapping[str, float],
+    losses: Sequence[Mapping[str, float]],
+    seen: int,
+    shares: Mapping[str, float],
+) -> str:
     if not seen:
         return "the same weight for all: no window has scored the recipes yet"
     newest = next(w for w in reversed(losses) if any(n in w for n in weights))
@@ -118,4 +127,11 @@ def _reasons(weights: Mapping[str, float], losses: Sequence[Mapping[str, float]]
         f"{n} {weights[n]:.2f}" + (f" (loss {newest[n]:.4f})" if n in newest else "")
         for n in weights
     )
-    return f"weights after {seen} scored windows, with their levelled loss in the newest: {shown}"
+    dealt = " or ".join(
+        f"{float(s):.0%}" + (f" (believed {b:.2f})" if len(shares) > 1 else "")
+        for s, b in sorted(shares.items(), key=lambda item: -item[1])
+    )
+    return (
+        f"weights after {seen} scored windows, with their levelled loss in the newest: {shown}; "
+        f"{dealt} dealt out evenly each window"
+    )

@@ -17,8 +17,7 @@ from ratchet.contracts.lineage import Decision
 from ratchet.contracts.revocation import Reach
 from ratchet.contracts.score import member_margins, mix, predict, scores_of, sharpened
 from ratchet.contracts.seams import Tables
-from tasks import windows
-from tasks.members import weigh
+from tasks import members, windows
 from tasks.revoke import revoke
 from tasks.verify import _weights, verify
 from tasks.workspace import Workspace
@@ -80,6 +79,25 @@ def test_the_bundle_scores_what_its_members_say_with_their_weights(tmp_path: Pat
         "member-anchor.ubj",
         "member-fresh.ubj",
     }
+
+
+def test_a_level_is_judged_by_what_the_model_had_that_served_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+    level = members.level
+
+    def recorded(definition, history, before=None):
+        asked.append(before)
+        return level(definition, history, before)
+
+    monkeypatch.setattr(members, "level", recorded)
+    project(tmp_path, 6, MIXED)
+    _, made = run(tmp_path)
+    candidates = [d.lineage.train_before for d in made if d.lineage is not None]
+    # Once for the model, with all that is known; once for the rows, from where they were held out.
+    assert asked == [before for held in candidates for before in (None, held)]
+    assert len(candidates) == 3
 
 
 def test_a_replay_makes_the_same_members_without_the_kept_ones(tmp_path: Path) -> None:
@@ -188,6 +206,6 @@ def test_a_rule_that_moves_is_followed_as_soon_as_a_model_has_learned_it(tmp_pat
     assert parts["fresh"].halves is not None
     assert parts["fresh"].halves < judged.recipe_losses["fresh"]  # that one knew the old rule
     without = [replace(m, levelled_halves=None) for m in parts.values()]
-    slower = weigh(space.definition, made[: made.index(after)], without).weights
+    slower = members.weigh(space.definition, made[: made.index(after)], without).weights
     assert parts["fresh"].weight > slower["fresh"] + 0.2
     assert {e.verdict for e in verify(space, after.champion_after or 0)} == {Verdict.PASS}
