@@ -186,6 +186,5 @@ def _gate(inferred: Inferred, held: int) -> Table:
         f"{_METRIC[objective]}, lower bound; this is chance: raise it if you can",
     )
     rows["max_calibration_error"] = (0.2, "")
-    rows["discover"] = (True, "search for groups that get worse and that nobody declared")
     rows["shortcuts"] = (True, "features that may leak the label: block, or ask a person")
     return _table(rows)

@@ -368,9 +368,8 @@ def test_an_honest_sample_is_not_said_to_leak():
         assert not [s for s in said if "tells the label" in s or "tell the label" in s]
 
 
-def test_a_new_pipeline_looks_for_leaks_and_for_groups_that_get_worse():
-    gate = parse(pipeline_toml(infer(stream(), options()))).gate
-    assert (gate.shortcuts, gate.discover) == (True, True)
+def test_a_new_pipeline_looks_for_leaks():
+    assert parse(pipeline_toml(infer(stream(), options()))).gate.shortcuts
 
 
 def test_a_regression_target_under_another_unit_is_a_leak():
