@@ -127,7 +127,7 @@ def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: flo
     if jumped and (late or (perfect and not first)):
         verdict, doubt = BLOCK, False
     else:
-        doubt = (rise > LEAN and (late or bool(since))) or (jumped and (perfect or not first))
+        doubt = (rise > LEAN and (late or perfect or bool(since))) or (jumped and not first)
         verdict = Verdict.WARN if doubt or late else Verdict.PASS
     said = f"{name} carries {request.after[name]:.2f} of the gain"
     if not first:

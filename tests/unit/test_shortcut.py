@@ -84,6 +84,17 @@ def test_a_feature_that_is_suddenly_perfect_blocks() -> None:
     assert (first.verdict, first.details["doubt"]) == (Verdict.WARN, True)
 
 
+@pytest.mark.parametrize("before", [None, {"x": 0.02, "z": 0.9, "kind": 0.08}])
+def test_a_perfect_feature_that_carries_little_yet_is_for_a_person(
+    before: dict[str, float] | None,
+) -> None:
+    """As when one member of a mixture has learned the first window that leaks."""
+    little = {"x": 0.2, "z": 0.7, "kind": 0.1}
+    found = judged(request(leak=1.0, everywhere=True, before=before, after=little))
+    assert (found.verdict, found.details["doubt"]) == (Verdict.WARN, True)
+    assert judged(request(before=before, after=little)).verdict is Verdict.PASS
+
+
 def test_perfection_is_seen_where_the_held_out_rows_are_one_window_of_eight() -> None:
     asked = request(leak=1.0, everywhere=True)
     asked = replace(asked, held=np.arange(2000) >= 1600)
