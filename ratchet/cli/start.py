@@ -22,6 +22,7 @@ DEMO_WEEKS = 14
 @click.option("--label-delay", help="How long after the event a label is known: 2d, 2w, 0.")
 @click.option("--label-time", help="The column that says when each label became known.")
 @click.option("--objective", type=click.Choice(["binary", "multiclass", "regression"]))
+@click.option("--ignore", multiple=True, help="A column that is not learned from; may be repeated.")
 @click.option("--force", is_flag=True, help="Overwrite the pipeline of this name.")
 def init(
     path: Path,
@@ -33,6 +34,7 @@ def init(
     label_delay: str | None,
     label_time: str | None,
     objective: str | None,
+    ignore: tuple[str, ...],
     force: bool,
 ) -> None:
     """Write a pipeline for the data in PATH: Parquet, CSV or JSON Lines, a file or a directory."""
@@ -55,6 +57,7 @@ def init(
         label_delay=label_delay,
         label_time=label_time,
         objective=objective,
+        ignore=ignore,
     )
     inferred = profile.infer(table, asked)
     home = settings().home

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,11 @@ class Chosen:
 
 
 def choose_features(
-    table: pa.Table, taken: set[str], label: pa.ChunkedArray, ticks: NDArray[np.int64]
+    table: pa.Table,
+    taken: set[str],
+    label: pa.ChunkedArray,
+    ticks: NDArray[np.int64],
+    ignore: Collection[str] = (),
 ) -> Chosen:
     """Features among the columns that are not ``taken`` (label, time, key).
 
@@ -42,6 +47,7 @@ def choose_features(
         taken: columns with another role.
         label: the label column, to find its copies.
         ticks: event time of the rows, shape (rows,), to find what only counts time.
+        ignore: columns that are left out because somebody said so.
     """
     import numpy as np
 
@@ -51,6 +57,9 @@ def choose_features(
             continue
         if table.column_names.count(name) > 1 or name.startswith("_"):
             chosen.ignored[name] = "its name stands twice, or starts with '_', which is Ratchet's"
+            continue
+        if name in ignore:
+            chosen.ignored[name] = "as you asked"
             continue
         column = column_of(table, name, "column")
         kind, why = _kind(name, column, label)

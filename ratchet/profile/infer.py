@@ -47,7 +47,7 @@ def infer(table: pa.Table, options: InitOptions) -> Inferred:
     key = options.key or infer_key(table, taken - {time.column})
     taken |= {key} if key else set()
     label = column_of(table, options.label, "--label")
-    chosen = choose_features(table, taken, label, time.ticks)
+    chosen = choose_features(table, taken, label, time.ticks, options.ignore)
     if not chosen.kinds:
         raise DefinitionError(f"no column to learn from is left; left out: {chosen.ignored}")
     kinds = list(chosen.kinds.values())
@@ -95,6 +95,11 @@ def _check_roles(table: pa.Table, options: InitOptions, time: str) -> None:
         column_of(table, options.key, "--key")
     if options.label_time is not None:
         column_of(table, options.label_time, "--label-time")
+    roles = (time, options.label, options.key, options.label_time)
+    for name in options.ignore:
+        column_of(table, name, "--ignore")
+        if name in roles:
+            raise DefinitionError(f"--ignore {shown(name)}: it is the label, the time or the key")
     if options.label in (time, options.key, options.label_time):
         raise DefinitionError(f"--label {shown(options.label)}: it is the time or the key as well")
 

@@ -55,12 +55,15 @@ def about_leaks(
             found.append(f"{shown(name)} (AUC {power.value:.3f})")
     if not found:
         return []
-    one = len(found) == 1
+    tells, are, each = (
+        ("this column alone tells", "it is", "it")
+        if len(found) == 1
+        else ("each of these alone tells", "they are", "each")
+    )
     return [
-        f"{', '.join(found)}: {'this column alone tells' if one else 'each of these alone tells'} "
-        f"the label. If {'it is' if one else 'they are'} known only afterwards, move "
-        f"{'it' if one else 'them'} from [features] to source.ignore, with the rules; until then "
-        "a candidate that leans on such a column waits for a person (gate.shortcuts)."
+        f"{', '.join(found)}: {tells} the label. If {are} known only afterwards, run this again "
+        f"with --force and --ignore for {each}; until then a candidate that leans on such a column "
+        "waits for a person (gate.shortcuts)."
     ]
 
 

@@ -32,6 +32,7 @@ class InitOptions:
         label_delay: how long after the event a label is mature.
         label_time: the column that says when a label became known.
         objective: binary, multiclass or regression.
+        ignore: columns that are not learned from, as they will not be there when it counts.
         is_file: whether ``path`` is one file; left out, a path with an ending is one.
     """
 
@@ -44,6 +45,7 @@ class InitOptions:
     label_delay: str | None = None
     label_time: str | None = None
     objective: str | None = None
+    ignore: tuple[str, ...] = ()
     is_file: bool | None = None
 
 

@@ -368,6 +368,22 @@ def test_an_honest_sample_is_not_said_to_leak():
         assert not [s for s in said if "tells the label" in s or "tell the label" in s]
 
 
+def test_a_column_that_is_not_to_be_learned_from_is_left_out_with_its_rules():
+    found = infer(table := stream(), options(ignore=("visits", "color")))
+    assert set(found.features) == {"temp_low", "temp_high"}
+    assert found.ignored == {"visits": "as you asked", "color": "as you asked"}
+    assert any("'visits' (as you asked)" in s for s in sentences(found))
+    assert set(parse(pipeline_toml(found)).source.ignore) == {"visits", "color"}
+    rules = [e["kwargs"] for e in suite_json(found, table)["expectations"]]
+    assert not [r for r in rules if "visits" in str(r) or "color" in str(r)]
+
+
+@pytest.mark.parametrize(("name", "said"), [("gone", "--ignore"), ("y", "it is the label")])
+def test_what_cannot_be_ignored_is_refused(name, said):
+    with pytest.raises(DefinitionError, match=said):
+        infer(stream(), options(ignore=(name,)))
+
+
 def test_a_new_pipeline_looks_for_leaks():
     assert parse(pipeline_toml(infer(stream(), options()))).gate.shortcuts
 
