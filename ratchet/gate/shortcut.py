@@ -107,10 +107,8 @@ def judge_shortcut(request: ShortcutInput, definition: Definition) -> list[Evide
 def _judge(name: str, request: ShortcutInput, definition: Definition, alpha: float) -> Evidence:
     import numpy as np
 
-    y, blocks = (
-        two_classes(definition.label.objective, request.y),
-        equal_mass(request.events, definition.gate.blocks),
-    )
+    y = two_classes(definition.label.objective, request.y)
+    blocks = equal_mass(request.events, definition.gate.blocks)
     codes = groups(request.rows[name], definition.features[name])
     steps = student_quantile(1 - alpha, max(int(blocks.max()), 4))
     first = request.before is None

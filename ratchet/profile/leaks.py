@@ -1,7 +1,7 @@
 """Features that tell the label by themselves: known only afterwards, more often than not.
 
 >>> about_leaks(table, kinds, target, time)                                     # doctest: +SKIP
-["'status' alone tells the label (AUC 1.000). ..."]
+["'status' (AUC 1.000): this column alone tells the label. If it is known only afterwards, ..."]
 
 The gate asks about such a feature too (``gate.shortcuts``), once a candidate leans on it; whoever
 knows the data can say at once.
