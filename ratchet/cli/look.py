@@ -62,6 +62,7 @@ def _status(name: str) -> dict[str, Any]:
         "rows_accepted": sum(d.accepted for d in made),
         "rows_quarantined": sum(d.quarantined for d in made),
         "labels_quarantined": sum(d.labels_quarantined for d in made),
+        **_asked(made),
         **_quarantine(workspace),
         "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
         "cpu_seconds": {
@@ -72,6 +73,16 @@ def _status(name: str) -> dict[str, Any]:
         **_economics(workspace, made),
         **_search(workspace, made),
     }
+
+
+def _asked(made: list[Decision]) -> dict[str, Any]:
+    """The window whose candidate waits for a person, and which features are in doubt since when."""
+    if not made:
+        return {}
+    found: dict[str, Any] = {"waits": made[-1].window} if made[-1].awaits_approval else {}
+    if doubts := made[-1].ledger.get("doubts"):
+        found["doubts"] = dict(doubts)
+    return found
 
 
 def _quarantine(workspace: Workspace) -> dict[str, int]:
@@ -137,6 +148,11 @@ def _show_status(one: dict[str, Any]) -> None:
         console.print(f"  champion    version {one['champion']} since window {since} {metric}")
     else:
         console.print("  champion    none yet")
+    if waits := one.get("waits"):
+        console.print(f"  waits       for a person: ratchet approve {waits} -p {one['pipeline']}")
+    if doubts := one.get("doubts"):
+        named = ", ".join(f"{name} since {since}" for name, since in sorted(doubts.items()))
+        console.print(f"  in doubt    {named} (gate.shortcut)")
     outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items())
     decided = f"{one['windows']} decided, newest {one['newest']}: {outcomes}"
     console.print(f"  windows     {decided if one['windows'] else 'none decided yet'}")
