@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from ratchet.contracts.definition import Definition
     from ratchet.contracts.lineage import Decision
     from tasks.workspace import Workspace
 
@@ -62,7 +63,7 @@ def _status(name: str) -> dict[str, Any]:
         "rows_accepted": sum(d.accepted for d in made),
         "rows_quarantined": sum(d.quarantined for d in made),
         "labels_quarantined": sum(d.labels_quarantined for d in made),
-        **_asked(made),
+        **_asked(workspace.definition, made),
         **_quarantine(workspace),
         "seconds": round(sum(sum(d.seconds.values()) for d in made), 1),
         "cpu_seconds": {
@@ -75,13 +76,15 @@ def _status(name: str) -> dict[str, Any]:
     }
 
 
-def _asked(made: list[Decision]) -> dict[str, Any]:
-    """The window whose candidate waits for a person, and which features are in doubt since when."""
+def _asked(definition: Definition, made: list[Decision]) -> dict[str, Any]:
+    """The window whose candidate waits for a person, and which features are in doubt since when, of
+    those that are still learned from."""
     if not made:
         return {}
     found: dict[str, Any] = {"waits": made[-1].window} if made[-1].awaits_approval else {}
-    if doubts := made[-1].ledger.get("doubts"):
-        found["doubts"] = dict(doubts)
+    doubts = made[-1].ledger.get("doubts", {}) if definition.gate.shortcuts else {}
+    if kept := {name: since for name, since in doubts.items() if name in definition.features}:
+        found["doubts"] = kept
     return found
 
 

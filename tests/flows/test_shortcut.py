@@ -74,7 +74,10 @@ def test_a_feature_that_suddenly_carries_the_model_waits_for_a_person(tmp_path: 
     leaning = [d for d in made if any(e.details.get("doubt") for e in d.evidence)]
     assert all(d.outcome in ("held", "blocked") for d in leaning)
     assert asked.ledger["doubts"] == {"z": leaning[0].window}
-    assert _asked(made) == {"waits": asked.window, "doubts": {"z": leaning[0].window}}
+    learned = workspace(tmp_path).definition
+    assert _asked(learned, made) == {"waits": asked.window, "doubts": asked.ledger["doubts"]}
+    without = learned.model_copy(update={"features": {"x": "number"}})
+    assert _asked(without, made) == {"waits": asked.window}
     space = quick(workspace(tmp_path))
     refused = settle(space, None, approve=False, by="kim", reason="who writes z?")
     assert refused.ledger["doubts"] == asked.ledger["doubts"]
@@ -92,5 +95,5 @@ def test_a_feature_that_suddenly_carries_the_model_waits_for_a_person(tmp_path: 
     said = settle(space, None, approve=True, by="kim", reason="z is measured since May")
     assert said.outcome == "promoted"
     assert "doubts" not in said.ledger
-    assert _asked([said]) == {}
+    assert _asked(learned, [said]) == {}
     assert all(e.verdict.lets_through for e in verify(space, said.champion_after))
