@@ -78,8 +78,9 @@ class DriftReport:
 
 
 def sample(rows: pa.Table, definition: Definition) -> pa.Table:
-    """At most ``drift.sample`` rows, evenly spaced, of the declared features only."""
-    columns = rows.select(list(definition.features))
+    """At most ``drift.sample`` rows, evenly spaced, of the declared features only; a reference of
+    before a feature was declared has it not."""
+    columns = rows.select([name for name in definition.features if name in rows.column_names])
     if columns.num_rows <= definition.drift.sample:
         return columns
     return columns.take(spread(columns.num_rows, definition.drift.sample))
@@ -111,7 +112,7 @@ def measure(
         return DriftReport({}, None, 0.0, Verdict.INCONCLUSIVE, evidence)
     old, new = sample(reference, definition), sample(batch, definition)
     found = {}
-    for name in sorted(definition.features, key=lambda n: -gains.get(n, 0.0)):
+    for name in sorted(old.column_names, key=lambda n: -gains.get(n, 0.0)):
         counts = _counts(old[name], new[name], definition.features[name])
         found[name] = _column(*counts, definition, round(gains.get(name, 0.0), 6))
     prediction = _column(*_number_counts(*scores), definition, 0.0) if scores else None

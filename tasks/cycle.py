@@ -125,6 +125,13 @@ class Cycle:
         return {"cpu": round(cpu_seconds() - self._started, 4), **self.bill}
 
     @property
+    def witness(self) -> Bundle | None:
+        """The champion, where what it gets wrong may be held against the data: not where a feature
+        that it learned from does not come any more."""
+        champion = self.champion_bundle
+        return champion if champion and not champion.without else None
+
+    @property
     def evidence(self) -> list[Evidence]:
         """All so far, on the data and by the gate."""
         return [*self.data_evidence, *self.gate_evidence]

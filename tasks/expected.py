@@ -41,7 +41,7 @@ class History:
 
     def _bundle(self, version: int) -> Bundle | None:
         try:
-            return self.workspace.registry.load(self.workspace.name, version)
+            return self.workspace.model(version)
         except (ModelError, NotFound):
             return None  # an old version may be gone; its windows are no evidence then
 

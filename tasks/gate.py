@@ -173,6 +173,6 @@ def _anchor(cycle: Cycle) -> Bundle | None:
     if not served or cycle.champion is None or served[0] == cycle.champion.version:
         return None
     try:
-        return cycle.workspace.registry.load(cycle.workspace.name, served[0])
+        return cycle.workspace.model(served[0])
     except (ModelError, NotFound):
         return None  # an old version may be gone; the champion is still compared

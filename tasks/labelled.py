@@ -127,8 +127,8 @@ def gather(cycle: Cycle, window: Window, fresh: pa.Table, span: tuple[int, int])
 
 
 def scored(cycle: Cycle, rows: pa.Table, labels: NDArray[np.float64]) -> rules.Sample:
-    """Labelled rows with the champion's scores, where there is a champion."""
-    champion = cycle.champion_bundle
+    """Labelled rows with the champion's scores, where there is one that can be asked."""
+    champion = cycle.witness
     return rules.Sample(rows, labels, predict(champion, rows) if champion else None)
 
 

@@ -75,5 +75,5 @@ def losses(workspace: Workspace, made: Sequence[Decision]) -> dict[int, Lost]:
 
 
 def _loss(workspace: Workspace, version: int, rows: pa.Table, labels: NDArray[np.float64]) -> float:
-    scores = predict(workspace.registry.load(workspace.name, version), rows)
+    scores = predict(workspace.model(version), rows)
     return float(row_losses(workspace.definition.label.objective, labels, scores).mean())

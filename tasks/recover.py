@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 from ratchet import register as core
 from ratchet.contracts.clock import Window
-from ratchet.contracts.columns import DECISIONS
-from ratchet.contracts.lineage import Decision
+from ratchet.contracts.columns import (
+    ACCEPTED,
+    DECISIONS,
+    LANDED,
+    TRUSTED,
+    rows_schema,
+    trusted_schema,
+)
+from ratchet.contracts.lineage import Decision, digest_of
+from ratchet.contracts.seams import Append
 from ratchet.errors import ModelError, NotFound, Refused
 from ratchet.ingest import check_classes
 from tasks import decisions, observe
@@ -80,12 +88,30 @@ def begin(workspace: Workspace, window: Window, again: str = "") -> Cycle:
     Raises:
         DefinitionError: the champion was trained on other classes than are declared now.
     """
+    _widen(workspace)
     cycle = Cycle(workspace, window, again)
     cycle.history = decisions.done(workspace, decisions.RECENT)
     cycle.ledger = dict(cycle.history[-1].ledger) if cycle.history else {}
     cycle.champion = workspace.registry.alias(workspace.name, "champion")
     if cycle.champion:
-        cycle.champion_bundle = workspace.registry.load(workspace.name, cycle.champion.version)
+        cycle.champion_bundle = workspace.model(cycle.champion.version)
         trained = cycle.champion_bundle.manifest.classes
         check_classes(workspace.definition.label, trained, cycle.champion.version)
     return cycle
+
+
+def _widen(workspace: Workspace) -> None:
+    """Give the tables a column for each feature that was declared in the pipeline's life; earlier
+    rows have no value of it. A replay leaves what landed alone."""
+    features = workspace.definition.features
+    places = [(workspace.tables, ACCEPTED, rows_schema(features))]
+    if workspace.replay is None:
+        landing = workspace.landing_tables
+        places += [(landing, LANDED, rows_schema(features))]
+        places += [(landing, TRUSTED, trusted_schema(features))]
+    for tables, name, schema in places:
+        if tables.version(name) < 0:
+            continue
+        held = tables.read(name, windows=(0, 0)).schema.names
+        if new := [column for column in schema.names if column not in held]:
+            tables.append(Append(name, schema.empty_table(), f"columns/{digest_of(new)[:16]}"))

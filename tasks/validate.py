@@ -211,8 +211,12 @@ def _columns(cycle: Cycle, window: Window, rows: pa.Table) -> list[Evidence]:
         before = windows_before(cycle, window, rows, ACCEPTED, constant) if constant else []
         found.append(rules.check_stuck(rows, before, definition))
         found.append(_duplicates(cycle, window, rows))
+    if champion and champion.without:
+        named = ", ".join(sorted(champion.without))
+        text = f"the champion learned from {named}, declared no more: judged as if no row had it"
+        found.append(Evidence("columns.withdrawn", Verdict.WARN, text))
     if champion and rows.num_rows:
-        counts = unseen(rows, champion.manifest)
+        counts = unseen(rows, champion)
         limit = definition.validate_.max_unseen_share
         found.append(rules.check_unseen(counts, rows.num_rows, limit))
     return found
@@ -250,13 +254,13 @@ def _champion_scores(cycle: Cycle, labels: pa.Table) -> Any:
     """The champion's scores of the labelled rows, in order; NaN where a row was not accepted."""
     import numpy as np
 
-    if cycle.champion_bundle is None:
+    if cycle.witness is None:
         return None
     features = list(cycle.workspace.definition.features)
     rows, known = rows_of_labels(cycle, cycle.window, labels, features)
     if not rows.num_rows:
         return None
-    scores = predict(cycle.champion_bundle, rows)
+    scores = predict(cycle.witness, rows)
     out = np.full((labels.num_rows, *scores.shape[1:]), np.nan)
     out[known] = scores
     return out

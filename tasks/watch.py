@@ -105,7 +105,7 @@ def _skill(workspace: Workspace, made: list[Decision], serves: int) -> Evidence:
     rows, labels = rows.filter(pa.array(known)), labels[known]
     objective = workspace.definition.label.objective
     try:
-        bundles = [workspace.registry.load(workspace.name, v) for v in (serves, before)]
+        bundles = [workspace.model(v) for v in (serves, before)]
         losses = [row_losses(objective, labels, predict(b, rows)) for b in bundles]
     except (ModelError, NotFound) as error:
         return Evidence(core.SKILL, Verdict.ERROR, str(error))

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ratchet.contracts.bundle import Bundle
 from ratchet.contracts.clock import Calendar, Window
 from ratchet.contracts.definition import Definition, check_name, load
 from ratchet.contracts.lineage import cycle_key, digest_of
@@ -106,6 +107,14 @@ class Workspace:
         from ratchet.adapters.mlflow_registry import open_registry
 
         return open_registry(self.settings)
+
+    def model(self, version: int) -> Bundle:
+        """A registered model, asked as it can be now: without features that are not declared.
+
+        Raises:
+            NotFound, ModelError: as :meth:`Registry.load`.
+        """
+        return self.registry.load(self.name, version).given(self.definition.features)
 
     @cached_property
     def zone(self) -> LandingZone:

@@ -12,7 +12,7 @@ One booster lies in ``model.ubj`` (format 1); the members of a mixture each in a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -128,16 +128,24 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of one model. Build it with :func:`pack`, read it with :func:`unpack`."""
+    """The files of one model. Build it with :func:`pack`, read it with :func:`unpack`.
+
+    ``without`` names features that do not come any more: the model is asked as if no row had them.
+    """
 
     manifest: Manifest
     models: Mapping[str, bytes]  # file name to UBJ
     reference: bytes
+    without: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
         """SHA-256 of the manifest, which covers the other files by their digests."""
         return sha256(self.manifest.to_bytes())
+
+    def given(self, features: Collection[str]) -> Bundle:
+        """The same model, asked where only these features come."""
+        return replace(self, without=frozenset(self.manifest.features) - set(features))
 
     def files(self) -> dict[str, bytes]:
         """File name to content."""

@@ -8,7 +8,7 @@ Promise: the same bundle and rows give the same scores, and a score that is not 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     import xgboost as xgb
     from numpy.typing import NDArray
 
-    from ratchet.contracts.bundle import Bundle, Manifest
+    from ratchet.contracts.bundle import Bundle
 
     Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def encode(
-    rows: pa.Table, features: Mapping[str, str], categories: Mapping[str, tuple[str, ...]]
+    rows: pa.Table,
+    features: Mapping[str, str],
+    categories: Mapping[str, tuple[str, ...]],
+    without: Collection[str] = (),
 ) -> NDArray[np.float32]:
-    """The model's matrix, shape (rows, features), float32; missing and unseen are NaN.
+    """The model's matrix, shape (rows, features), float32; missing and unseen are NaN, and so are
+    all features of ``without``, whose columns are not asked for.
 
     Columns are taken by name, so their order in ``rows`` does not matter. Every NaN has the same
     bits, so that the matrix has one digest.
@@ -43,6 +47,9 @@ def encode(
 
     matrix = np.empty((rows.num_rows, len(features)), dtype=np.float32)
     for i, (name, kind) in enumerate(features.items()):
+        if name in without:
+            matrix[:, i] = np.nan
+            continue
         column = _column(rows, name, kind)
         if kind == "category":
             known = pa.array(_known(categories, name), pa.string())
@@ -53,10 +60,10 @@ def encode(
     return matrix
 
 
-def unseen(rows: pa.Table, manifest: Manifest) -> dict[str, int]:
+def unseen(rows: pa.Table, bundle: Bundle) -> dict[str, int]:
     """For each category feature, how many rows hold a value that the model does not know.
 
-    Missing values do not count.
+    Missing values do not count, nor do features that do not come any more.
 
     Raises:
         ModelError: a feature's column is missing or of another type.
@@ -65,7 +72,9 @@ def unseen(rows: pa.Table, manifest: Manifest) -> dict[str, int]:
     import pyarrow.compute as pc
 
     counts = {}
-    for name, known in manifest.categories.items():
+    for name, known in bundle.manifest.categories.items():
+        if name in bundle.without:
+            continue
         column = _column(rows, name, "category")
         found = pc.is_in(column, value_set=pa.array(known, pa.string()))
         strange = pc.and_(pc.is_valid(column), pc.invert(found))
@@ -169,7 +178,7 @@ def _scores(bundle: Bundle, rows: pa.Table, change: Change) -> NDArray[np.float6
         margins = sharpened(_margins(bundle, rows, change), own)
         mixed = mix(margins, _weights(bundle), made.temperature, made.level)
         return scores_of(manifest.objective, mixed)
-    matrix = change(encode(rows, manifest.features, manifest.categories))
+    matrix = change(encode(rows, manifest.features, manifest.categories, bundle.without))
     loaded = booster(bundle.models[MODEL], manifest.lineage.threads)
     return np.asarray(
         _shaped(loaded.inplace_predict(matrix), manifest.objective, manifest.classes),
@@ -196,7 +205,7 @@ def _margins(bundle: Bundle, rows: pa.Table, change: Change) -> dict[str, NDArra
     for member in manifest.lineage.members:
         own = manifest.member_categories[member.name]
         if matrix is None or own != known:
-            matrix, known = _recoded(rows, manifest.features, own, matrix), own
+            matrix, known = _recoded(rows, manifest.features, own, bundle.without, matrix), own
         loaded = booster(bundle.models[member_file(member.name)], manifest.lineage.threads)
         found[member.name] = margins_of(
             loaded, change(matrix), manifest.objective, manifest.classes
@@ -222,14 +231,15 @@ def _recoded(
     rows: pa.Table,
     features: Mapping[str, str],
     categories: Mapping[str, tuple[str, ...]],
+    without: Collection[str],
     matrix: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
     """The matrix for these categories; of an earlier one only the categories are made anew."""
     if matrix is None:
-        return encode(rows, features, categories)
+        return encode(rows, features, categories, without)
     for i, (name, kind) in enumerate(features.items()):
         if kind == "category":
-            matrix[:, i : i + 1] = encode(rows, {name: kind}, categories)
+            matrix[:, i : i + 1] = encode(rows, {name: kind}, categories, without)
     return matrix
 
 

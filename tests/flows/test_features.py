@@ -1,0 +1,78 @@
+"""Features that are declared, or taken back, while a pipeline lives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.retrain import run_windows
+from ratchet.contracts.columns import ACCEPTED, LANDED
+from tasks import windows
+from tasks.rollback import prove
+from tasks.verify import verify
+from tests.streams import MIXED, PIPELINE, land_window, project, quick, window_rows, workspace
+
+
+def declare(home: Path, base: str, *, without: str = "") -> None:
+    """The pipeline's file and its rules, with one feature less."""
+    text = base
+    if without:
+        line = next(s for s in base.splitlines() if s.startswith(f"{without} = "))
+        ignore = f'features = "features/**"\nignore = ["{without}"]'
+        text = text.replace(f"{line}\n", "").replace('features = "features/**"', ignore)
+    (home / "pipelines" / "tiny.toml").write_text(text)
+    suite = home / "expectations" / "tiny.json"
+    rules = json.loads(suite.read_text())
+    kept = [e for e in rules["expectations"] if f'"{without}"' not in json.dumps(e["kwargs"])]
+    suite.write_text(json.dumps({**rules, "expectations": kept}))
+
+
+def run(home: Path, first: int, end: int):
+    for index in range(first, end):
+        land_window(home, index, window_rows(index, rows=600, slope=1.0))
+    space = quick(workspace(home))
+    return space, list(run_windows(space, windows.undecided(space, None, None)))
+
+
+@pytest.mark.parametrize("base", [PIPELINE, MIXED], ids=["recipes", "mixture"])
+def test_a_feature_that_is_taken_back_is_missing_for_the_champion_too(
+    tmp_path: Path, base: str
+) -> None:
+    project(tmp_path, 0, base)
+    _, made = run(tmp_path, 0, 6)
+    champion = made[-1].champion_after
+    assert champion is not None
+    declare(tmp_path, base, without="x")  # what the champion leans on
+    space, made = run(tmp_path, 6, 9)
+    assert len(made) == 3
+    assert all(d.champion["auc"] < 0.6 for d in made[1:])  # it knew nothing but x
+    (told,) = (e for e in made[-1].evidence if e.check == "columns.withdrawn")
+    assert told.arithmetic.startswith("the champion learned from x, declared no more")
+    assert {d.champion_after for d in made} == {champion}  # nothing else knows more
+    assert space.model(champion).without == {"x"}
+    assert space.registry.load("tiny", champion).without == frozenset()
+    prove(space, champion)  # a rollback asks it as it was made
+    said = [e.arithmetic for e in verify(space, champion) if not e.verdict.lets_through]
+    assert any("its features are no longer those of this version" in text for text in said)
+
+
+@pytest.mark.parametrize("base", [PIPELINE, MIXED], ids=["recipes", "mixture"])
+def test_a_feature_that_is_declared_later_is_missing_in_earlier_rows(
+    tmp_path: Path, base: str
+) -> None:
+    project(tmp_path, 0, base)
+    declare(tmp_path, base, without="z")
+    _, made = run(tmp_path, 0, 6)
+    champion = made[-1].champion_after
+    assert champion is not None
+    declare(tmp_path, base)
+    space, made = run(tmp_path, 6, 9)
+    assert [d.outcome for d in made if d.outcome == "blocked"] == []
+    newest = made[-1].lineage
+    assert newest is not None and all(d.champion["auc"] > 0.6 for d in made)
+    for name in (ACCEPTED, LANDED):
+        rows = (space.tables if name == ACCEPTED else space.landing_tables).read(name, ["z"])
+        assert rows["z"].null_count == 6 * 600
+        assert rows.num_rows > 7 * 600
