@@ -27,7 +27,8 @@ def shortcut_input(cycle: Cycle) -> core.ShortcutInput:
     import numpy as np
     import pyarrow as pa
 
-    cut, champion = cycle.judged_cut(), cycle.champion_bundle
+    # Of a champion that has lost features all others would seem to have jumped.
+    cut, champion = cycle.judged_cut(), cycle.witness
     last = cycle.workspace.calendar.window_of(cut.holdout_before - 1).index
     span = (last - RECENT + 1, last)
     rows, labels = labelled(cycle, cycle.window, span, None, revoked=False)

@@ -63,7 +63,7 @@ class ShortcutInput:
         late: shape (rows,): whether the row became known only when its label was known.
         held: shape (rows,): whether the row was held out.
         before, after: feature to its share of the gain in champion and candidate; ``before`` is
-            None without a champion.
+            None without a champion all of whose features still come.
         window: the label of this cycle's window.
         doubted: feature to the window since which it is in doubt and nobody has answered.
     """
