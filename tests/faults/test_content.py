@@ -158,7 +158,7 @@ def manifest_knowing(*colors: str) -> bundle.Manifest:
 def test_fault_15_unseen_categories_are_missing_counted_and_thresholded():
     rows = batch(color=pa.array(["red"] * 170 + ["pink"] * 20 + [None] * 10))
     manifest = manifest_knowing("blue", "red")
-    counts = score.unseen(rows, manifest)
+    counts = score.unseen(rows, bundle.Bundle(manifest, {}, b""))
     assert counts == {"color": 20}
     encoded = score.encode(rows, manifest.features, manifest.categories)[:, 2]
     assert np.isnan(encoded).sum() == 30

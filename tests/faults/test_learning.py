@@ -142,8 +142,8 @@ def test_fault_15_an_unseen_category_is_scored_as_missing_and_counted() -> None:
     missing = replaced(rows, "kind", [None] * 10 + rows["kind"].to_pylist()[10:])
     assert np.array_equal(predict(bundle, strange), predict(bundle, missing))
     assert not np.array_equal(predict(bundle, strange), predict(bundle, rows))
-    assert unseen(strange, bundle.manifest) == {"kind": 10}
-    assert unseen(missing, bundle.manifest) == {"kind": 0}
+    assert unseen(strange, bundle) == {"kind": 10}
+    assert unseen(missing, bundle) == {"kind": 0}
 
 
 def test_fault_16_reordered_columns_score_and_train_the_same() -> None:

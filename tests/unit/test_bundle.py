@@ -144,10 +144,10 @@ def test_a_category_feature_needs_its_values() -> None:
 
 def test_unseen_categories_are_counted_and_missing_ones_are_not(bundle: Bundle) -> None:
     rows = pa.table({"kind": ["a", None, "new", "newer"]})
-    assert unseen(rows, bundle.manifest) == {"kind": 2}
-    assert unseen(rows.slice(0, 0), bundle.manifest) == {"kind": 0}
+    assert unseen(rows, bundle) == {"kind": 2}
+    assert unseen(rows.slice(0, 0), bundle) == {"kind": 0}
     with pytest.raises(ModelError, match="'kind' is missing"):
-        unseen(pa.table({"x": [1.0]}), bundle.manifest)
+        unseen(pa.table({"x": [1.0]}), bundle)
 
 
 def test_scores_are_probabilities_and_no_rows_give_no_scores(bundle: Bundle) -> None:
@@ -188,3 +188,17 @@ def test_a_manifest_of_the_first_release_stays_readable() -> None:
     assert manifest.classes == ("no", "yes")
     assert manifest.lineage.train_before == 800
     assert manifest.to_bytes() == GOLDEN
+
+
+def test_a_model_is_asked_as_if_no_row_had_what_does_not_come_any_more(bundle: Bundle) -> None:
+    features = bundle.manifest.features
+    rows = pa.table({n: [1.5, None] if k == "number" else ["a", None] for n, k in features.items()})
+    assert bundle.given(features).without == frozenset()
+    for gone in features:
+        asked = bundle.given([name for name in features if name != gone])
+        empty = rows.set_column(rows.column_names.index(gone), gone, pa.nulls(2))
+        assert (predict(asked, rows.drop([gone])) == predict(bundle, empty)).all()
+        assert (predict(asked, rows) == predict(bundle, empty)).all()
+        assert gone not in unseen(rows.drop([gone]), asked)
+        with pytest.raises(ModelError, match=f"'{gone}' is missing"):
+            predict(bundle, rows.drop([gone]))
